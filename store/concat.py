@@ -1,0 +1,143 @@
+"""Feature sets side by side, without copying any: row i is [a[i], b[i], ...]."""
+
+import fnmatch
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from store.errors import BadValue, MissingFeatures, SamplesMismatch
+from store.features import FeatureSet, backbones, open_set
+from store.keys import dataset_name
+from store.root import Root, open_root
+from store.samples import Samples
+
+
+class Concat:
+    """A lazy (n, sum of D) matrix over feature sets of the same samples.
+
+    Rows that any part could not read are left out of every part, of `samples` and of `shape`: what is left aligns.
+    Raises `SamplesMismatch`: the parts list other samples, or saw other image bytes under the same names.
+    """
+
+    def __init__(self, parts: Sequence[FeatureSet]) -> None:
+        if not parts:
+            raise BadValue("a concatenation needs at least one feature set")
+        self.parts = tuple(parts)
+        first, *rest = self.parts
+        for part in rest:
+            _check_same_samples(first, part)
+        bad = np.unique(np.concatenate([part.bad_rows for part in self.parts]))
+        self.rows = np.setdiff1d(np.arange(first.shape[0]), bad) if bad.size else None
+        """(n,) rows of the sets that are kept, or None for all."""
+        self.edges = np.cumsum([0, *(part.dim for part in self.parts)])
+        """Column edges of the parts, (number of parts + 1,)."""
+        self.shape = (first.shape[0] if self.rows is None else len(self.rows), int(self.edges[-1]))
+
+    def __repr__(self) -> str:
+        return f"Concat({','.join(self.names)}, {self.shape})"
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def dim(self) -> int:
+        return self.shape[1]
+
+    @property
+    def names(self) -> list[str]:
+        return [part.manifest.backbone for part in self.parts]
+
+    @property
+    def fingerprints(self) -> list[str]:
+        return [part.manifest.fingerprint for part in self.parts]
+
+    @property
+    def block_rows(self) -> int:
+        return self.parts[0].manifest.block_rows
+
+    @cached_property
+    def samples(self) -> Samples:
+        """The samples of the kept rows, with their targets."""
+        samples = self.parts[0].samples
+        return samples if self.rows is None else samples.take(self.rows)
+
+    def read(self, rows: slice | np.ndarray = slice(None), out: np.ndarray | None = None) -> np.ndarray:
+        """Rows (a slice or an index array) as float32 (n, D); pass `out` to fill a buffer of another dtype instead."""
+        count = len(range(*rows.indices(self.shape[0]))) if isinstance(rows, slice) else len(rows)
+        if out is None:
+            out = np.empty((count, self.dim), np.float32)
+        if self.rows is not None:
+            rows = self.rows[rows]
+        for part, low, high in zip(self.parts, self.edges[:-1], self.edges[1:], strict=True):
+            part.read(rows, out[:, low:high])
+        return out
+
+
+def _check_same_samples(first: FeatureSet, part: FeatureSet) -> None:
+    a, b = first.manifest, part.manifest
+    if a.samples != b.samples:
+        raise SamplesMismatch(
+            f"{a.key} and {b.key} list other samples: {first.samples.first_difference(part.samples)}. "
+            "Extract the older one again: the images of this split have changed"
+        )
+    if a.content != b.content:
+        ours, theirs = first.content.read(slice(None)), part.content.read(slice(None))
+        rows = np.setdiff1d(
+            np.flatnonzero((ours != theirs).any(axis=1)), np.concatenate([first.bad_rows, part.bad_rows])
+        )
+        if rows.size:
+            raise SamplesMismatch(
+                f"{a.key} and {b.key} saw different image bytes under the same names: {len(rows)} images, first at row "
+                f"{rows[0]}: {first.samples.ids[int(rows[0])]!r}. Remove the older set (`python -m store rm`) and "
+                "extract it again"
+            )
+
+
+def expand_names(root: Root, dataset: str, split: str, text: str) -> list[str]:
+    """The backbones that `a,b,c` names: `{x,y}` and `{0..9}` in braces expand, `*` and `?` match what is stored.
+
+    Raises `MissingFeatures`: a pattern matches nothing.
+    """
+    names: list[str] = []
+    for item in _expand_braces(text):
+        if not re.search(r"[*?]", item):
+            names.append(item)
+            continue
+        stored = backbones(root, dataset, split)
+        matched = fnmatch.filter(stored, item)
+        if not matched:
+            have = ", ".join(stored) or "nothing"
+            raise MissingFeatures(f"no features of {dataset}/{split} match {item!r} in {root.url}; there is: {have}")
+        names += matched
+    return names
+
+
+def _expand_braces(text: str) -> list[str]:
+    """`a{0..2},b{x,y}` -> a0 a1 a2 bx by; commas outside braces part the names."""
+    names: list[str] = []
+    for item in re.split(r",(?![^{]*\})", text):
+        found = re.search(r"\{([^{}]*)\}", item)
+        if not found:
+            names += [item.strip()] if item.strip() else []
+            continue
+        low_high = re.fullmatch(r"(\d+)\.\.(\d+)", found[1])
+        choices = range(int(low_high[1]), int(low_high[2]) + 1) if low_high else found[1].split(",")
+        for choice in map(str, choices):
+            names += _expand_braces(item[: found.start()] + choice.strip() + item[found.end() :])
+    return names
+
+
+def open_features(root: str | Path | Root | None, dataset: str, split: str, names: str, *, view: int = 0) -> Concat:
+    """Open the concatenation `names` ("a,b,c") of one split of a dataset.
+
+    Raises `MissingFeatures`, `AmbiguousFeatures`, `SamplesMismatch`: store/errors.py.
+    """
+    opened = open_root(root) if root is None or isinstance(root, str | Path) else root
+    name = dataset_name(dataset)
+    wanted = expand_names(opened, name, split, names)
+    if not wanted:
+        raise BadValue(f"no feature names in {names!r}: give --features a,b,c")
+    return Concat([open_set(opened, name, split, backbone, view=view) for backbone in wanted])

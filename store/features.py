@@ -1,0 +1,129 @@
+"""One committed feature set, read-only."""
+
+import json
+from functools import cached_property
+
+import numpy as np
+
+from store.errors import AmbiguousFeatures, FormatError, MissingFeatures
+from store.keys import FeatureKey, from_folder
+from store.manifest import Manifest
+from store.root import Root
+from store.samples import Samples, load_samples
+from store.zarr_blocks import ZarrBlocks
+
+
+class FeatureSet:
+    """Features (N, D) of one backbone on one split. Opening reads the manifest and nothing else."""
+
+    def __init__(self, root: Root, folder: str) -> None:
+        self.root, self.folder = root, folder
+        try:
+            text = root.get(f"{folder}/manifest.json")
+        except FileNotFoundError:
+            raise MissingFeatures(f"{root.url}/{folder} holds no committed feature set") from None
+        self.manifest = Manifest.from_json(text, f"{root.url}/{folder}/manifest.json")
+
+    def __repr__(self) -> str:
+        return f"FeatureSet({self.manifest.key}@{self.manifest.fingerprint[:8]}, {self.shape})"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.manifest.num_samples, self.manifest.dim
+
+    @property
+    def dim(self) -> int:
+        return self.manifest.dim
+
+    @cached_property
+    def samples(self) -> Samples:
+        return load_samples(self.root, self.manifest.dataset, self.manifest.split, self.manifest.samples)
+
+    @cached_property
+    def blocks(self) -> ZarrBlocks:
+        if self.manifest.backend != "zarr":
+            raise FormatError(f"{self.root.url}/{self.folder} has backend {self.manifest.backend!r}; known: zarr")
+        blocks = ZarrBlocks(self.root, f"{self.folder}/x")
+        if blocks.shape != self.shape or blocks.block_rows != self.manifest.block_rows:
+            raise FormatError(
+                f"{self.root.url}/{self.folder}: the manifest says {self.shape} in blocks of "
+                f"{self.manifest.block_rows}, x/zarr.json {blocks.shape} in {blocks.block_rows}"
+            )
+        return blocks
+
+    @cached_property
+    def content(self) -> ZarrBlocks:
+        """(N, 16) uint8: the hash of each image's bytes."""
+        return ZarrBlocks(self.root, f"{self.folder}/content")
+
+    @cached_property
+    def bad_rows(self) -> np.ndarray:
+        """Rows whose image could not be read, ascending int64; their features are NaN."""
+        return np.array(sorted(int(row) for row in self.manifest.bad_rows), np.int64)
+
+    def read(self, rows: slice | np.ndarray = slice(None), out: np.ndarray | None = None) -> np.ndarray:
+        """Features of `rows` (a slice or an index array), (n, D) float32, or in `out` whatever its dtype.
+
+        Raises `DamagedFeatures`: a block is missing, truncated or does not match its checksum.
+        """
+        if out is None:
+            count = len(range(*rows.indices(self.shape[0]))) if isinstance(rows, slice) else len(rows)
+            out = np.empty((count, self.dim), np.float32)
+        return self.blocks.read(rows, out)
+
+
+def candidates(root: Root, key: FeatureKey) -> dict[str, Manifest]:
+    """Every committed set of a key: fingerprint -> manifest."""
+    found = {}
+    for fingerprint, size in root.list(key.folder).items():
+        where = f"{key.folder}/{fingerprint}/manifest.json"
+        if size is None and root.size(where) is not None:
+            found[fingerprint] = Manifest.from_json(root.get(where), f"{root.url}/{where}")
+    return found
+
+
+def backbones(root: Root, dataset: str, split: str) -> list[str]:
+    """Names that have a folder under this split, committed or not."""
+    folder = FeatureKey(dataset, split, "x").folder.rpartition("/")[0]
+    return sorted(from_folder(name) for name, size in root.list(folder).items() if size is None)
+
+
+def open_set(root: Root, dataset: str, split: str, name: str, *, view: int = 0) -> FeatureSet:
+    """Open `backbone`, or `backbone@3f9c` by the first digits (four or more) of its fingerprint.
+
+    Raises `MissingFeatures` with the command that makes the set; `AmbiguousFeatures` where several sets carry the
+    name, with what tells them apart.
+    """
+    key, found = FeatureKey(dataset, split, name), {}
+    found = {fp: m for fp, m in candidates(root, key).items() if m.parts["recipe"].get("view", 0) == view}
+    base, at, prefix = name.rpartition("@")
+    if not found and at and len(prefix) >= 4 and set(prefix) <= set("0123456789abcdef"):
+        key = FeatureKey(dataset, split, base)
+        found = {fp: m for fp, m in candidates(root, key).items() if fp.startswith(prefix)}
+    if not found:
+        raise MissingFeatures(_how_to_make(root, key, view))
+    if len(found) > 1:
+        raise AmbiguousFeatures(_what_differs(root, key, found))
+    return FeatureSet(root, f"{key.folder}/{next(iter(found))}")
+
+
+def _how_to_make(root: Root, key: FeatureKey, view: int) -> str:
+    command = f"python -m extract --backbone {key.backbone} --dataset {key.dataset} --split {key.split}"
+    if view:
+        command += f" --views {view + 1}"
+    if root.url != "data/features":
+        command += f" --store {root.url}"
+    half = key.backbone in backbones(root, key.dataset, key.split)
+    state = "is not finished" if half else "has no features"
+    return f"{key} {state} in {root.url}; run: {command}"
+
+
+def _what_differs(root: Root, key: FeatureKey, found: dict[str, Manifest]) -> str:
+    texts = {fp: {name: json.dumps(part) for name, part in m.parts.items()} for fp, m in found.items()}
+    names = sorted({name for parts in texts.values() for name in parts})
+    differing = [name for name in names if len({parts.get(name) for parts in texts.values()}) > 1]
+    lines = [f"{len(found)} feature sets are named {key} in {root.url}; they differ in {', '.join(differing)}:"]
+    for fingerprint, manifest in found.items():
+        what = ", ".join(f"{name} {str(manifest.parts[name])[:60]}" for name in differing)
+        lines.append(f"  {key.backbone}@{fingerprint[:8]}  {manifest.provenance.get('created', '')}  {what}")
+    return "\n".join([*lines, "name one as above, or `python -m store rm` what you do not need"])
