@@ -62,6 +62,10 @@ class FeatureWriter:
         self.block_rows = min(block_rows, len(samples))
         self._asked = dict(choices or {})
 
+    def save_samples(self) -> None:
+        """Write the list of samples if it is new, and make its targets the current ones: all that relabelling needs."""
+        save_samples(self.root, self.samples)
+
     @property
     def committed(self) -> bool:
         return self.root.size(f"{self.folder}/manifest.json") is not None
@@ -77,7 +81,7 @@ class FeatureWriter:
     @cached_property
     def _arrays(self) -> tuple[ZarrBlocks, ZarrBlocks]:
         """(features, content hashes), created where they are missing."""
-        save_samples(self.root, self.samples)
+        self.save_samples()
         count = len(self.samples)
         for name, width, dtype, axis in (
             ("x", self.dim, self.fingerprint.dtype, "feature"),

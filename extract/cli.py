@@ -1,0 +1,79 @@
+"""`python -m extract`: images through backbones into the store. torch loads only when there is work to do."""
+
+import argparse
+import json
+from collections.abc import Sequence
+
+from extract.config import ExtractConfig
+
+
+def names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def build_parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="python -m extract",
+        description="Extract the features of backbones once, into the store. What is there already is not made again; "
+        "a run that was stopped goes on where it was.",
+    )
+    default = ExtractConfig(backbone=("x",))
+    p.add_argument("--backbone", type=names, metavar="A,B", help="backbones by name; all are fed from one decode")
+    p.add_argument("--dataset", type=names, default=default.dataset, metavar="NAME",
+                   help="a name or folder:PATH; several by comma (default: openmoji)")  # fmt: skip
+    p.add_argument("--split", type=names, default=(), metavar="A,B", help="default: every split of the dataset")
+    p.add_argument("--store", default=default.store, help="folder or s3://bucket/prefix (default: %(default)s)")
+    p.add_argument("--weights", metavar="FILE", help="weights file for the one backbone named")
+    p.add_argument("--weights-root", metavar="DIR", help="where weights files are kept")
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
+    p.add_argument("--dtype", default=default.dtype, help="float16 or float32 in the store (default: %(default)s)")
+    p.add_argument("--batch-size", type=int, default=default.batch_size, metavar="N", help="default: %(default)s")
+    p.add_argument("--workers", type=int, default=default.workers, metavar="N", help="decoding threads")
+    p.add_argument("--skip-bad", action="store_true", help="record images that cannot be read instead of stopping")
+    p.add_argument("--json", action="store_true", help="print one JSON document")
+    p.add_argument("--list", action="store_true", help="list the backbones")
+    p.add_argument("--list-datasets", action="store_true", help="list the datasets")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = build_parser()
+    options = vars(parser.parse_args(argv))
+    if options.pop("list"):
+        from extract.listing import backbone_table
+
+        print(backbone_table())
+        return 0
+    if options.pop("list_datasets"):
+        from extract.listing import dataset_table
+
+        print(dataset_table())
+        return 0
+    if not options["backbone"]:
+        parser.error("--backbone is needed (or --list, --list-datasets)")
+    as_json = options.pop("json")
+    config = ExtractConfig(**options)
+    check_names(config)
+
+    from extract.allocator import keep_memory
+
+    keep_memory()
+    from dataclasses import asdict
+
+    from extract.extractor import run  # torch loads here, so --help and typos answer at once
+    from extract.listing import made_table
+
+    made = run(config)
+    print(json.dumps([asdict(row) for row in made], indent=1) if as_json else made_table(made))
+    return 0
+
+
+def check_names(config: ExtractConfig) -> None:
+    """Refuse what no table knows before torch loads."""
+    from extract.backbones import find_backbone
+    from extract.datasets import find_dataset
+
+    for name in config.backbone:
+        find_backbone(name)
+    for name in config.dataset:
+        find_dataset(name)

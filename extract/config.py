@@ -1,0 +1,43 @@
+"""The flags of `python -m extract`, checked; defaults live here."""
+
+import os
+from dataclasses import dataclass, field
+
+from store.errors import BadValue
+from store.root import default_root
+
+DEFAULT_DATASET = "openmoji"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractConfig:
+    backbone: tuple[str, ...]
+    dataset: tuple[str, ...] = (DEFAULT_DATASET,)
+    split: tuple[str, ...] = ()
+    """Empty: every split that the dataset has."""
+    store: str = field(default_factory=default_root)
+    weights: str | None = None
+    """A file for the one backbone that is named, instead of the cache."""
+    weights_root: str | None = None
+    device: str = "auto"
+    dtype: str = "float16"
+    """What is stored."""
+    batch_size: int = 32
+    """Images of one forward pass; the first run of a set decides, a later one follows it."""
+    workers: int = field(default_factory=lambda: min(16, len(os.sched_getaffinity(0))))
+    """Decoding threads."""
+    skip_bad: bool = False
+    """Go on at an image that cannot be read: its row is masked in every concatenation."""
+    block_rows: int = 4096
+    """Not a flag: blocks of all sets must line up. Tests use small ones."""
+
+    def __post_init__(self) -> None:
+        if not self.backbone:
+            raise BadValue("name at least one backbone: --backbone a,b (see `python -m extract --list`)")
+        if self.weights and len(self.backbone) > 1:
+            raise BadValue(f"--weights is for one backbone, not {len(self.backbone)}: {', '.join(self.backbone)}")
+        for name in ("batch_size", "workers"):
+            if getattr(self, name) < 1:
+                raise BadValue(f"--{name.replace('_', '-')} is {getattr(self, name)}, must be at least 1")
+        if self.dtype not in ("float16", "float32"):
+            raise BadValue(f"--dtype is {self.dtype!r}; float16 or float32")

@@ -1,0 +1,34 @@
+"""The tables that `python -m extract` prints."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from extract.backbones import BACKBONES
+from extract.datasets import DATASETS
+from store.tables import text_table
+
+if TYPE_CHECKING:
+    from extract.extractor import Made
+
+
+def backbone_table() -> str:
+    rows = [(name, row.arch, row.dim, row.recipe) for name, row in BACKBONES.items()]
+    more = "also: torchvision:NAME, timm:NAME, random:ARCH (untrained), module:function (your own)"
+    return text_table(("backbone", "architecture", "dim", "recipe"), rows) + f"\n{more}"
+
+
+def dataset_table() -> str:
+    rows = [
+        (name, ",".join(row.splits) or "as found", row.num_classes or "as found", ",".join(row.columns), row.source)
+        for name, row in DATASETS.items()
+    ]
+    return text_table(("dataset", "splits", "classes", "targets", "images from"), rows)
+
+
+def made_table(made: Sequence["Made"]) -> str:
+    rows = [
+        (m.dataset, m.split, m.backbone, m.fingerprint[:8], m.num_samples, m.dim, m.extracted, m.bad, m.state)
+        for m in made
+    ]
+    header = ("dataset", "split", "backbone", "fingerprint", "images", "dim", "extracted", "bad", "state")
+    return text_table(header, rows)

@@ -1,0 +1,24 @@
+"""Plain text tables for stdout."""
+
+from collections.abc import Sequence
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Columns padded to their widest cell, two spaces apart; numbers to the right, with a rule below the header."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(head), *(len(row[i]) for row in cells), 0) for i, head in enumerate(header)]
+    right = [bool(rows) and all(_is_number(row[i]) for row in cells) for i in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        padded = [cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right, strict=True)]
+        return "  ".join(padded).rstrip()
+
+    return "\n".join([line(header), "  ".join("-" * w for w in widths), *(line(row) for row in cells)])
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell.rstrip("%x"))
+    except ValueError:
+        return cell in ("", "-")
+    return True

@@ -1,0 +1,109 @@
+import os
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from extract.datasets import find_dataset, open_dataset, splits_of
+from store.errors import BadImage, BadValue, UnknownName
+
+
+def picture(path: Path, colour: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8), (colour, 0, 0)).save(path)
+    return path
+
+
+def test_split_folders(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            for i in range(3):
+                picture(tmp_path / split / name / f"{i}.png")
+    assert splits_of(f"folder:{tmp_path}") == ("train", "test")
+    images = open_dataset(f"folder:{tmp_path}", "test")
+    assert images.samples.ids == [f"{name}/{i}.png" for name in ("cat", "dog") for i in range(3)]
+    assert images.samples.label.tolist() == [0, 0, 0, 1, 1, 1]
+    assert images.samples.targets["label"].classes == ("cat", "dog")
+    assert images.samples.sizes.tolist() == [(tmp_path / "test/cat/0.png").stat().st_size] * 6
+    assert images.read(4) == (tmp_path / "test/dog/1.png").read_bytes()
+    with pytest.raises(UnknownName, match="there are: train, test"):
+        open_dataset(f"folder:{tmp_path}", "val")
+
+
+def test_one_folder_is_split_by_the_hash_of_the_path(tmp_path: Path) -> None:
+    for i in range(60):
+        picture(tmp_path / "a" / f"{i}.jpg")
+        picture(tmp_path / "b" / "deeper" / f"{i}.PNG")
+    picture(tmp_path / "a" / ".hidden.png")
+    (tmp_path / "a" / "notes.txt").write_text("not an image")
+    name = f"folder:{tmp_path}"
+    ids = [open_dataset(name, split).samples.ids for split in splits_of(name)]
+    assert sorted(chain.from_iterable(ids)) == sorted(
+        [f"a/{i}.jpg" for i in range(60)] + [f"b/deeper/{i}.PNG" for i in range(60)]
+    )
+    assert 50 < len(ids[0]) < 95
+    picture(tmp_path / "a" / "another.jpg")  # other images change nothing for those that are there
+    assert set(ids[2]) <= set(open_dataset(name, "test").samples.ids)
+
+
+def test_links_and_names_from_all_over_the_world(tmp_path: Path) -> None:
+    elsewhere = picture(tmp_path / "elsewhere" / "x.png")
+    (tmp_path / "data/train/猫").mkdir(parents=True)
+    (tmp_path / "data/train/猫/été 1.png").symlink_to(elsewhere)
+    images = open_dataset(f"folder:{tmp_path / 'data'}", "train")
+    assert images.samples.ids == ["猫/été 1.png"]
+    assert images.read(0) == elsewhere.read_bytes()
+
+
+def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
+    def failing(path: Path, split: str = "train") -> str:
+        with pytest.raises(BadValue) as error:
+            open_dataset(f"folder:{path}", split)
+        return str(error.value)
+
+    assert "does not exist" in failing(tmp_path / "nowhere")
+    assert "is not a folder" in failing(picture(tmp_path / "file.png"))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert f"{empty}: no class folders" in failing(empty)
+    (empty / "cat").mkdir()
+    assert f"{empty / 'cat'}: this class folder has no images" in failing(empty)
+    picture(tmp_path / "split/train/cat/1.png")
+    picture(tmp_path / "split/val/dgo/1.png")
+    assert "class 'dgo' is in val, but not in train; train has cat" in failing(tmp_path / "split", "val")
+    (tmp_path / "raw/cat").mkdir(parents=True)
+    (tmp_path / "raw/cat" / os.fsdecode(b"\xff.png")).write_bytes(b"")
+    assert "not UTF-8" in failing(tmp_path / "raw")
+    with pytest.raises(BadValue, match="give the path"):
+        find_dataset("folder:")
+
+
+def test_an_image_that_goes_away_is_named(tmp_path: Path) -> None:
+    path = picture(tmp_path / "train/cat/1.png")
+    images = open_dataset(f"folder:{tmp_path}", "train")
+    path.unlink()
+    with pytest.raises(BadImage, match=r"1\.png: No such file"):
+        images.read(0)
+
+
+@pytest.mark.parametrize("name", ["openmoji", "digits"])
+def test_datasets_that_packages_carry(name: str) -> None:
+    spec, _ = find_dataset(name)
+    splits = {split: open_dataset(name, split) for split in splits_of(name)}
+    ids = [set(images.samples.ids) for images in splits.values()]
+    assert sum(map(len, ids)) == len(set.union(*ids)) == {"openmoji": 1877, "digits": 1797}[name]
+    for images in splits.values():
+        assert tuple(images.samples.targets) == spec.columns
+        assert len(images.samples.targets["label"].classes) == spec.num_classes
+        assert set(images.samples.label) == set(range(spec.num_classes or 0))
+        assert images.read(0).dtype == np.uint8
+        assert 0.15 < len(images.samples) / sum(map(len, ids)) < 0.65
+
+
+def test_an_unknown_dataset_has_nearest_names() -> None:
+    with pytest.raises(
+        UnknownName, match="unknown dataset 'openmojis'; nearest: openmoji; see `python -m extract --list"
+    ):
+        find_dataset("openmojis")

@@ -1,0 +1,52 @@
+"""The rules of the house that no linter knows."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[1]
+PACKAGES = ("store", "extract", "probe", "fewshot")
+MAX_LINES = 300
+
+
+def test_no_file_is_longer_than_300_lines() -> None:
+    sources = [path for folder in (*PACKAGES, "tests") for path in (TOP / folder).rglob("*.py")]
+    lengths = {str(path.relative_to(TOP)): len(path.read_text().splitlines()) for path in sources}
+    assert {name: length for name, length in lengths.items() if length > MAX_LINES} == {}
+    assert len(lengths) > 40
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_tests_mirror_the_source(package: str) -> None:
+    sources = {path.relative_to(TOP / package).with_suffix("").name for path in (TOP / package).rglob("*.py")}
+    tests = list((TOP / "tests" / package).rglob("test_*.py"))
+    assert tests
+    for path in tests:
+        name = path.stem.removeprefix("test_")
+        assert any(name == source or name.startswith(source) for source in sources), f"{path} mirrors no source file"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["extract", "--help"],
+        ["extract", "--list"],
+        ["extract", "--list-datasets"],
+        ["probe", "--help"],
+        ["fewshot", "--help"],
+    ],
+    ids=" ".join,
+)
+def test_help_and_lists_answer_without_loading_torch(arguments: list[str]) -> None:
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", *arguments], capture_output=True, text=True, cwd=TOP, check=False
+    )
+    seconds = time.perf_counter() - start
+    assert done.returncode == 0, done.stderr[-2000:]
+    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert len(done.stdout) > 200
+    assert not imported & {"torch", "zarr", "sklearn", "faiss"}, f"heavy imports within {seconds:.2f} s"
