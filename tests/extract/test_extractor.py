@@ -1,0 +1,234 @@
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from extract.cli import main
+from extract.config import ExtractConfig
+from extract.extractor import run
+from store import open_features
+from store.errors import BadImage, BadValue, SamplesMismatch
+from store.records import read_records
+from store.root import open_root
+
+TOP = Path(__file__).parents[2]
+NET = "random:resnet18"
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 training and 10 test images of two classes."""
+    top, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for split, count in (("train", 20), ("test", 5)):
+        for name in ("cat", "dog"):
+            (top / split / name).mkdir(parents=True)
+            for i in range(count):
+                noise = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+                Image.fromarray(noise).resize((60, 45)).save(top / split / name / f"{i:02d}.jpg")
+    return top
+
+
+def config(pictures: Path, store: Path, **options: object) -> ExtractConfig:
+    settings = {"backbone": ("pixels",), "split": ("train",), "block_rows": 16, "batch_size": 4, "workers": 2}
+    return ExtractConfig(dataset=(f"folder:{pictures}",), store=str(store), **(settings | options))  # type: ignore[arg-type]
+
+
+def stored_bytes(store: Path) -> dict[str, bytes]:
+    """Every block and column of the store; manifests and records hold dates."""
+    return {str(path.relative_to(store)): path.read_bytes() for path in store.rglob("c.*") if path.is_file()}
+
+
+def test_features_are_those_of_the_network_on_each_image(pictures: Path, tmp_path: Path) -> None:
+    import torch
+    from extract.loading import load
+    from torchvision import transforms
+
+    made = run(config(pictures, tmp_path, backbone=(NET, "pixels"), dtype="float32", batch_size=7))
+    assert [(row.backbone, row.num_samples, row.extracted, row.state) for row in made] == [
+        (NET, 40, 40, "extracted"),
+        ("pixels", 40, 40, "extracted"),
+    ]
+    x = open_features(str(tmp_path), f"folder:{pictures}", "train", f"{NET},pixels")
+    loaded = load(NET)
+    recipe = loaded.recipe
+    chain = transforms.Compose(
+        [
+            transforms.Resize(recipe.resize),
+            transforms.CenterCrop(recipe.crop),
+            transforms.ToTensor(),
+            transforms.Normalize(recipe.mean, recipe.std),
+        ]
+    )
+    for row in (0, 17, 39):
+        image = Image.open(pictures / "train" / x.samples.ids[row])
+        with torch.no_grad():
+            want = loaded.net(chain(image)[None])[0].numpy()
+        got = x.read(slice(row, row + 1))[0, : loaded.dim]
+        assert np.corrcoef(want, got)[0, 1] > 0.9999
+        small = np.asarray(image.resize((16, 16), Image.Resampling.BILINEAR), np.float32).transpose(2, 0, 1) / 255
+        assert np.abs(x.read(slice(row, row + 1))[0, loaded.dim :] - small.ravel()).max() <= 1.01 / 255
+
+
+def test_a_second_run_extracts_nothing(pictures: Path, tmp_path: Path) -> None:
+    run(config(pictures, tmp_path))
+    before = stored_bytes(tmp_path)
+    (row,) = run(config(pictures, tmp_path))
+    assert (row.extracted, row.state) == (0, "complete")
+    assert stored_bytes(tmp_path) == before
+    assert len(list(read_records(open_root(tmp_path), "extract"))) == 1
+
+
+def test_batch_size_workers_and_company_change_no_feature(pictures: Path, tmp_path: Path) -> None:
+    fingerprints = set()
+    for name, options in {
+        "a": {},
+        "b": {"batch_size": 5, "workers": 1},
+        "c": {"backbone": ("pixels", NET)},
+    }.items():
+        fingerprints.add(run(config(pictures, tmp_path / name, **options))[0].fingerprint)
+    assert len(fingerprints) == 1
+    x = [open_features(str(tmp_path / name), f"folder:{pictures}", "train", "pixels").read() for name in "abc"]
+    assert np.array_equal(x[0], x[1])
+    assert np.array_equal(x[0], x[2])
+
+
+def test_ranks_share_the_blocks_and_the_last_one_commits(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(config(pictures, tmp_path / "one"))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    states = []
+    for rank in ("1", "0"):
+        monkeypatch.setenv("RANK", rank)
+        states += [(row.extracted, row.state) for row in run(config(pictures, tmp_path / "two"))]
+    assert states == [(16, "unfinished"), (24, "extracted")]
+    assert stored_bytes(tmp_path / "two") == stored_bytes(tmp_path / "one")
+
+
+def test_the_first_run_decides_the_batch_size(pictures: Path, tmp_path: Path) -> None:
+    from extract.loading import load
+
+    from extract.datasets import open_dataset
+    from extract.extractor import _open_lane
+    from extract.precision import pick_device
+
+    images = open_dataset(f"folder:{pictures}", "train")
+    root, device = open_root(tmp_path), pick_device("cpu")
+    _open_lane(root, config(pictures, tmp_path, batch_size=3), images, load("pixels"), device)
+    lane = _open_lane(root, config(pictures, tmp_path, batch_size=8), images, load("pixels"), device)
+    assert lane.forward.batch_size == 3
+
+
+def broken(pictures: Path, copy: Path) -> Path:
+    """A copy of the pictures in which one JPEG is cut in half; returns the file."""
+    for file in pictures.rglob("*.jpg"):
+        target = copy / file.relative_to(pictures)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.read_bytes())
+    cut = copy / "train/dog/03.jpg"
+    cut.write_bytes(cut.read_bytes()[:300])
+    return cut
+
+
+def test_a_bad_image_stops_the_run_with_its_name(pictures: Path, tmp_path: Path) -> None:
+    broken(pictures, tmp_path / "images")
+    with pytest.raises(BadImage, match=r"train, row 23, 'dog/03.jpg': .*truncated.*--skip-bad"):
+        run(config(tmp_path / "images", tmp_path / "store"))
+    (row,) = run(config(tmp_path / "images", tmp_path / "store", skip_bad=True))
+    assert (row.bad, row.state) == (1, "extracted")
+    assert row.extracted == 24, "the first block was kept"
+    x = open_features(str(tmp_path / "store"), f"folder:{tmp_path / 'images'}", "train", "pixels")
+    assert len(x) == 39
+    assert "dog/03.jpg" not in x.samples.ids
+    assert "truncated" in x.parts[0].manifest.bad_rows["23"]
+
+
+def test_no_readable_image_at_all_commits_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "images/train/cat"
+    folder.mkdir(parents=True)
+    (folder / "1.jpg").write_bytes(b"no image")
+    with pytest.raises(BadValue, match="not one of its 1 images can be read; nothing is committed"):
+        run(config(tmp_path / "images", tmp_path / "store", skip_bad=True))
+    assert not list((tmp_path / "store").rglob("manifest.json"))
+
+
+def test_a_picture_that_changed_under_its_name_is_caught_when_sets_meet(pictures: Path, tmp_path: Path) -> None:
+    broken(pictures, tmp_path / "images").write_bytes((pictures / "train/dog/03.jpg").read_bytes())
+    run(config(tmp_path / "images", tmp_path / "store"))
+    changed = tmp_path / "images/train/cat/00.jpg"
+    data = bytearray(changed.read_bytes())
+    data[-3] ^= 1  # same size
+    changed.write_bytes(data)
+    run(config(tmp_path / "images", tmp_path / "store", backbone=(NET,)))
+    with pytest.raises(SamplesMismatch, match=r"other image bytes .* 1 images, first at row 0: 'cat/00.jpg'"):
+        open_features(str(tmp_path / "store"), f"folder:{tmp_path / 'images'}", "train", f"pixels,{NET}")
+
+
+SCRIPT = """
+import sys
+from extract.config import ExtractConfig
+from extract.extractor import run
+print("ready", flush=True)
+run(ExtractConfig(backbone=("pixels", "random:resnet18"), dataset=("folder:" + sys.argv[1],), split=("train",),
+                  store=sys.argv[2], block_rows=4, batch_size=4, workers=2))
+print("done", flush=True)
+"""
+
+
+def test_killed_at_any_moment_and_run_again_equals_an_uninterrupted_run(pictures: Path, tmp_path: Path) -> None:
+    def start(store: Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", SCRIPT, str(pictures), str(store)]
+        environment = {**os.environ, "PYTHONPATH": str(TOP)}
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=TOP, env=environment)
+
+    whole = start(tmp_path / "whole")
+    assert whole.stdout is not None
+    assert whole.stdout.readline() == "ready\n"
+    begin = time.monotonic()
+    assert whole.communicate()[0] == "done\n"
+    seconds = time.monotonic() - begin
+    rng, kills = random.Random(0), 0
+    for _ in range(6):
+        process = start(tmp_path / "killed")
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(rng.uniform(0.2, 0.9) * seconds)
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+        process.stdout.close()
+    assert kills
+    assert start(tmp_path / "killed").communicate()[0] == "ready\ndone\n"
+    assert stored_bytes(tmp_path / "killed") == stored_bytes(tmp_path / "whole")
+    assert len(list((tmp_path / "killed").rglob("manifest.json"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--backbone", "efficientnet_lite9"], "unknown backbone 'efficientnet_lite9'; nearest: efficientnet_lite"),
+        (["--backbone", "pixels", "--dataset", "openmoij"], "unknown dataset 'openmoij'; nearest: openmoji"),
+        (["--backbone", "pixels", "--dataset", "folder:/no/such"], "/no/such does not exist"),
+        (["--backbone", "pixels", "--split", "trian"], "unknown split of openmoji 'trian'; nearest: train"),
+        (["--backbone", "pixels", "--batch-size", "0"], "--batch-size is 0, must be at least 1"),
+        (["--backbone", "pixels", "--dtype", "int8"], "--dtype is 'int8'; float16 or float32"),
+        (["--backbone", "pixels", "--device", "cuda:99"], "device 'cuda:99' cannot be used here"),
+        (["--backbone", "a,b", "--weights", "x.pth"], "--weights is for one backbone, not 2"),
+    ],
+)
+def test_mistakes_exit_2_without_a_traceback(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from store.runtime import run_command
+
+    assert run_command("extract", main, [*arguments, "--store", str(tmp_path / "store")]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.out == ""
+    assert not list(tmp_path.rglob("manifest.json"))
