@@ -1,0 +1,128 @@
+"""From a backbone's name to a network that is ready to extract with."""
+
+import hashlib
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from extract.backbones import Backbone, find_backbone
+from extract.checkpoints import LAYOUTS, Parts, check
+from extract.containers import open_container
+from extract.models import ARCHITECTURES
+from extract.models.foreign import Foreign, build_foreign, measure_dim
+from extract.models.untrained import fill_untrained
+from extract.recipes import RECIPES, Recipe
+from extract.weights import Weights, find_weights, sha256_file
+from store.errors import BadValue
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A network and everything about it that decides its features."""
+
+    name: str
+    net: nn.Module
+    """Eval mode, no gradients: (B, 3, H, W) normalised float32 -> (B, dim) float32."""
+    dim: int
+    weights_sha256: str
+    """Of the file; where there is none, of the parameters in order of their names."""
+    architecture: str
+    recipe: Recipe
+
+
+def load(name: str, weights: str | None = None, weights_root: str | None = None) -> Loaded:
+    """Build the backbone `name` and fill it from `weights`, or from where its weights lie below `weights_root`.
+
+    Memory: one copy of the weights; the file is read tensor by tensor, into the network.
+    Raises: UnknownName; BadValue: no weights, weights that do not fit, a hostile or damaged file.
+    """
+    backbone = find_backbone(name)
+    built = _build(backbone, given=weights is not None)
+    if weights is not None and built.weights is None:
+        raise BadValue(f"{name} has no weights to load: --weights {weights} cannot be used with it")
+    if built.weights is not None:
+        path, sha256 = _verified(backbone.name, built.weights, weights, weights_root)
+        _fill(built.net, _parts(path, backbone.name, built.weights, built.net))
+    else:
+        if backbone.arch in ARCHITECTURES:
+            fill_untrained(built.net)
+        sha256 = sha256_parameters(built.net)
+    net = built.net.eval().requires_grad_(requires_grad=False)
+    return Loaded(
+        name=backbone.name,
+        net=net,
+        dim=backbone.dim or measure_dim(backbone.name, net, built.recipe),
+        weights_sha256=sha256,
+        architecture=built.architecture,
+        recipe=built.recipe,
+    )
+
+
+def load_head(
+    name: str, weights: str | None = None, weights_root: str | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The classifier in a backbone's weights: weight (C, D) and bias (C,) or None, float32.
+
+    Raises: BadValue: these weights hold no classifier.
+    """
+    backbone = find_backbone(name)
+    built = _build(backbone, given=True)
+    if built.weights is None:
+        raise BadValue(f"{name} has no file of weights, so no classifier")
+    path, _ = _verified(backbone.name, built.weights, weights, weights_root)
+    head = _parts(path, backbone.name, built.weights, built.net).head
+    if head is None:
+        raise BadValue(f"{path}: these weights hold no classifier; use those of a supervised or fine-tuned backbone")
+    weight, bias = head
+    return weight.read().float().numpy(), None if bias is None else bias.read().float().numpy()
+
+
+def _build(backbone: Backbone, *, given: bool) -> Foreign:
+    """The network, on the meta device where it is one of ours: it takes no memory until it is filled."""
+    if backbone.arch not in ARCHITECTURES:
+        return build_foreign(backbone.arch, given=given)
+    row = ARCHITECTURES[backbone.arch]
+    module, _, function = row.build.partition(":")
+    build = getattr(importlib.import_module(f"extract.models.{module}"), function)
+    with torch.device("meta"):
+        net = build(**row.options)
+    return Foreign(net, RECIPES[backbone.recipe], backbone.weights, backbone.arch)
+
+
+def _verified(name: str, known: Weights, file: str | None, root: str | None) -> tuple[Path, str]:
+    """The file of the weights and its sha256, compared with the one known."""
+    path = find_weights(name, known, file, root)
+    sha256 = sha256_file(path)
+    if file is None and known.sha256 and sha256 != known.sha256:
+        raise BadValue(f"{path}: its sha256 is {sha256}, that of {name} is {known.sha256}; fetch it again")
+    return path, sha256
+
+
+def _parts(path: Path, name: str, weights: Weights, net: nn.Module) -> Parts:
+    shapes = {key: tuple(value.shape) for key, value in net.state_dict().items()}
+    parts = LAYOUTS[weights.layout](path, open_container(path), shapes, weights.head)
+    check(path, name, parts, shapes)
+    return parts
+
+
+def _fill(net: nn.Module, parts: Parts) -> None:
+    """Give the network its values, one tensor at a time."""
+    for key, empty in net.state_dict().items():
+        if key in parts.backbone:
+            value = parts.backbone[key].read().to(empty.dtype)
+        else:  # num_batches_tracked, which torch before 0.4.1 did not have
+            value = torch.zeros((), dtype=empty.dtype)
+        net.load_state_dict({key: value}, strict=False, assign=True)
+
+
+def sha256_parameters(net: nn.Module) -> str:
+    """Of names, shapes and values, in order of the names."""
+    digest = hashlib.sha256()
+    for key, value in sorted(net.state_dict().items()):
+        digest.update(f"{key} {tuple(value.shape)} {value.dtype}\n".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,143 @@
+"""Networks that are not in our tables: torchvision's, timm's, and the user's own `module:function`."""
+
+import hashlib
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from extract.recipes import RECIPES, Recipe
+from extract.weights import Weights
+from store.errors import BadValue, UnknownName
+
+
+class Foreign(NamedTuple):
+    """A network without its head."""
+
+    net: nn.Module
+    recipe: Recipe
+    weights: Weights | None
+    """Where its own weights come from; None: `net` has its values already, or takes any file of its own names."""
+    architecture: str
+
+
+def build_foreign(arch: str, *, given: bool) -> Foreign:
+    """`arch` is `torchvision:NAME`, `timm:NAME` or `module:function`.
+
+    Args:
+        given: the caller has a file of weights; else timm fetches its own, and one's own network keeps what it has.
+    """
+    family, _, name = arch.partition(":")
+    if family == "torchvision":
+        return _torchvision(arch, name)
+    if family == "timm":
+        return _timm(arch, name, given=given)
+    return _own(arch, family, name, given=given)
+
+
+def measure_dim(name: str, net: nn.Module, recipe: Recipe) -> int:
+    """D, from one forward pass of a black image."""
+    resize = recipe.resize if isinstance(recipe.resize, tuple) else (224, 224)
+    size = (recipe.crop, recipe.crop) if recipe.crop else resize
+    with torch.inference_mode():
+        feature = net(torch.zeros(1, 3, *size))
+    if not isinstance(feature, torch.Tensor) or feature.ndim != 2:
+        shape = list(feature.shape) if isinstance(feature, torch.Tensor) else type(feature).__name__
+        raise BadValue(f"{name} gives {shape} for one image, a backbone gives (1, D): pool and flatten its output")
+    return feature.shape[1]
+
+
+def _torchvision(arch: str, name: str) -> Foreign:
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if name not in known:
+        raise UnknownName(
+            "torchvision model", name, known, "python -c 'import torchvision; print(torchvision.models.list_models())'"
+        )
+    published: Any = models.get_model_weights(name).DEFAULT
+    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    net = models.get_model(name, weights=None, **options)
+    if name in ("googlenet", "inception_v3"):
+        net.aux_logits = False  # heads of training alone; their weights are left over
+    head = _drop_last_linear(arch, net)
+    eval_crop = published.transforms()
+    recipe = Recipe(
+        resize=eval_crop.resize_size[0],
+        crop=eval_crop.crop_size[0],
+        interpolation=eval_crop.interpolation.value,
+        mean=tuple(eval_crop.mean),
+        std=tuple(eval_crop.std),
+    )
+    file = published.url.rpartition("/")[2]
+    weights = Weights(
+        layout="named", path=f"torchvision/{file}", url=published.url, licence="torchvision: BSD-3-Clause", head=head
+    )
+    return Foreign(net, recipe, weights, arch)
+
+
+def _drop_last_linear(arch: str, net: nn.Module) -> str:
+    """Replace the classifier's last layer by the identity; its name."""
+    linears: list[str] = [name for name, module in net.named_modules() if isinstance(module, nn.Linear)]
+    if not linears:
+        raise BadValue(
+            f"{arch} ends in no linear layer, so where its features are is unclear: "
+            "wrap it in a function of yours and name it as module:function"
+        )
+    parent, _, child = linears[-1].rpartition(".")
+    setattr(net.get_submodule(parent), child, nn.Identity())
+    return linears[-1]
+
+
+def _timm(arch: str, name: str, *, given: bool) -> Foreign:
+    try:
+        import timm
+    except ImportError as error:
+        raise BadValue(f"{arch} needs timm: run  pip install timm") from error
+    if not timm.is_model(name.partition(".")[0]):
+        raise UnknownName("timm model", name, timm.list_models(), "python -c 'import timm; print(timm.list_models())'")
+    try:
+        net = timm.create_model(name, pretrained=not given, num_classes=0)
+    except (OSError, RuntimeError) as error:
+        raise BadValue(
+            f"{arch}: timm could not fetch its weights ({error}); fetch them elsewhere and pass --weights FILE"
+        ) from error
+    from timm.data.config import resolve_model_data_config
+
+    settings: dict[str, Any] = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
+    size, part = settings["input_size"][-1], settings["crop_pct"]
+    recipe = Recipe(
+        resize=(size, size) if settings["crop_mode"] == "squash" else int(size / part),
+        crop=size,
+        interpolation=settings["interpolation"],
+        mean=tuple(settings["mean"]),
+        std=tuple(settings["std"]),
+    )
+    weights = Weights(layout="named", path="", head=vars(net)["pretrained_cfg"].get("classifier") or "")
+    return Foreign(net, recipe, weights if given else None, arch)
+
+
+def _own(arch: str, module: str, function: str, *, given: bool) -> Foreign:
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        build: Callable[[], nn.Module] = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise BadValue(
+            f"backbone {arch!r}: {error}; module:function names a function that returns a torch module, from a module "
+            "that Python finds from here; names of backbones: python -m extract --list"
+        ) from error
+    net = build()
+    if not isinstance(net, nn.Module):
+        raise BadValue(f"{arch}() gave {type(net).__name__}, not a torch.nn.Module")
+    recipe = getattr(net, "recipe", None)
+    recipe = recipe if isinstance(recipe, Recipe) else RECIPES[recipe or "imagenet_224"]
+    source = inspect.getsourcefile(inspect.unwrap(build))
+    digest = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16] if source else ""
+    weights = Weights(layout="named", path="") if given else None
+    return Foreign(net, recipe, weights, f"{arch} {digest}".rstrip())
