@@ -47,8 +47,9 @@ def stored_bytes(store: Path) -> dict[str, bytes]:
 
 def test_features_are_those_of_the_network_on_each_image(pictures: Path, tmp_path: Path) -> None:
     import torch
-    from extract.loading import load
     from torchvision import transforms
+
+    from extract.loading import load
 
     made = run(config(pictures, tmp_path, backbone=(NET, "pixels"), dtype="float32", batch_size=7))
     assert [(row.backbone, row.num_samples, row.extracted, row.state) for row in made] == [
@@ -113,10 +114,9 @@ def test_ranks_share_the_blocks_and_the_last_one_commits(
 
 
 def test_the_first_run_decides_the_batch_size(pictures: Path, tmp_path: Path) -> None:
-    from extract.loading import load
-
     from extract.datasets import open_dataset
     from extract.extractor import _open_lane
+    from extract.loading import load
     from extract.precision import pick_device
 
     images = open_dataset(f"folder:{pictures}", "train")
@@ -139,7 +139,7 @@ def broken(pictures: Path, copy: Path) -> Path:
 
 def test_a_bad_image_stops_the_run_with_its_name(pictures: Path, tmp_path: Path) -> None:
     broken(pictures, tmp_path / "images")
-    with pytest.raises(BadImage, match=r"train, row 23, 'dog/03.jpg': .*truncated.*--skip-bad"):
+    with pytest.raises(BadImage, match=r"train, row 23, 'dog/03.jpg': .*Truncated.*--skip-bad"):
         run(config(tmp_path / "images", tmp_path / "store"))
     (row,) = run(config(tmp_path / "images", tmp_path / "store", skip_bad=True))
     assert (row.bad, row.state) == (1, "extracted")
@@ -147,7 +147,7 @@ def test_a_bad_image_stops_the_run_with_its_name(pictures: Path, tmp_path: Path)
     x = open_features(str(tmp_path / "store"), f"folder:{tmp_path / 'images'}", "train", "pixels")
     assert len(x) == 39
     assert "dog/03.jpg" not in x.samples.ids
-    assert "truncated" in x.parts[0].manifest.bad_rows["23"]
+    assert "Truncated" in x.parts[0].manifest.bad_rows["23"]
 
 
 def test_no_readable_image_at_all_commits_nothing(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_picture_that_changed_under_its_name_is_caught_when_sets_meet(pictures
     data[-3] ^= 1  # same size
     changed.write_bytes(data)
     run(config(tmp_path / "images", tmp_path / "store", backbone=(NET,)))
-    with pytest.raises(SamplesMismatch, match=r"other image bytes .* 1 images, first at row 0: 'cat/00.jpg'"):
+    with pytest.raises(SamplesMismatch, match=r"saw different image bytes under the same names: 1 images, first at row 0: 'cat/00.jpg'"):
         open_features(str(tmp_path / "store"), f"folder:{tmp_path / 'images'}", "train", f"pixels,{NET}")
 
 
