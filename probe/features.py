@@ -1,0 +1,74 @@
+"""The feature list: `a,b:l2,c:std:pca256,d[0:2048]` -> names, columns and steps. Data only, no torch."""
+
+import re
+from dataclasses import dataclass
+
+from store.concat import Concat, expand_names, open_features
+from store.errors import BadValue
+from store.keys import dataset_name
+from store.root import Root
+
+STEPS = "l2, std, raw, pcaK"
+DEFAULT_STEPS = ("std",)
+"""A block without options is standardised: every column to mean 0 and variance 1 over the training rows."""
+
+_ITEM = re.compile(r"(?P<names>.*?)(?:\[(?P<low>\d*):(?P<high>\d*)\])?(?P<steps>(?::(?:l2|std|raw|pca\d+))*)")
+_COMMA = re.compile(r",(?![^{]*\})")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One backbone's columns in a concatenation, and what happens to them before the head."""
+
+    name: str
+    low: int | None = None
+    high: int | None = None
+    """Columns low to high - 1; None: from the first, to the last."""
+    steps: tuple[str, ...] = DEFAULT_STEPS
+    """In order: l2 (each row to length 1), std (each column to mean 0, variance 1), pcaK (onto K components)."""
+
+    def __str__(self) -> str:
+        columns = f"[{self.low or 0}:{'' if self.high is None else self.high}]" if self.low or self.high else ""
+        steps = "" if self.steps == DEFAULT_STEPS else "".join(f":{step}" for step in self.steps or ("raw",))
+        return f"{self.name}{columns}{steps}"
+
+
+def parse_features(root: Root, dataset: str, split: str, text: str) -> list[Block]:
+    """Blocks of `text`; braces and globs expand to what is stored, and options hold for each expanded name.
+
+    Raises `BadValue`: nothing named, an empty column range, or an option that is none of l2, std, raw, pcaK.
+    """
+    blocks = []
+    for item in filter(None, map(str.strip, _COMMA.split(text))):
+        found = _ITEM.fullmatch(item)
+        assert found is not None
+        names, low, high = found["names"], found["low"], found["high"]
+        if not names or "[" in names or "]" in names:
+            raise BadValue(f"features {item!r}: write name, name[low:high], name:l2 or name[low:high]:pca64:l2")
+        columns = (int(low) if low else None, int(high) if high else None)
+        if columns[1] is not None and columns[1] <= (columns[0] or 0):
+            raise BadValue(f"features {item!r}: columns {low or 0} to {high} are none")
+        steps = tuple(found["steps"].split(":")[1:])
+        if "pca0" in steps:
+            raise BadValue(f"features {item!r}: pca needs at least one component")
+        steps = tuple(step for step in steps if step != "raw") if steps else DEFAULT_STEPS
+        blocks += [Block(name, *columns, steps) for name in expand_names(root, dataset_name(dataset), split, names)]
+    if not blocks:
+        raise BadValue(f"no feature names in {text!r}: give --features a,b,c")
+    return blocks
+
+
+def open_blocks(root: Root, dataset: str, split: str, blocks: list[Block], *, view: int = 0) -> Concat:
+    """The concatenation of the blocks' backbones, all columns."""
+    return open_features(root, dataset, split, ",".join(block.name for block in blocks), view=view)
+
+
+def column_ranges(x: Concat, blocks: list[Block]) -> list[tuple[int, int]]:
+    """Columns (low, high) that each block keeps of its part. Raises `BadValue`: beyond the backbone's dim."""
+    ranges = []
+    for block, part in zip(blocks, x.parts, strict=True):
+        low, high = block.low or 0, part.dim if block.high is None else block.high
+        if high > part.dim or low >= high:
+            raise BadValue(f"features {block}: {block.name} has columns 0 to {part.dim - 1}")
+        ranges.append((low, high))
+    return ranges

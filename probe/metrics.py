@@ -1,0 +1,104 @@
+"""What is reported of a head's predictions."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from probe.data import Data
+
+BINS = 15
+"""Equal bins of confidence in the calibration error, as in Guo et al. (2017)."""
+NORMAL_95 = 1.959964
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Per sample, in the order of the split."""
+
+    y_N: np.ndarray
+    top_NK: np.ndarray
+    """(N, min(5, C)) int64: the classes of the highest logits, the highest first"""
+    log_likelihood_N: np.ndarray
+    """(N,) log softmax at the true class"""
+    confidence_N: np.ndarray
+    """(N,) largest softmax value"""
+
+    @property
+    def correct_N(self) -> np.ndarray:
+        correct: np.ndarray = self.top_NK[:, 0] == self.y_N
+        return correct
+
+
+def predict(heads: Sequence[Any], data: Data) -> list[Predictions]:
+    """Predictions of several heads in one pass over the features; logits are never kept."""
+    kept: list[list[tuple[Tensor, ...]]] = [[] for _ in heads]
+    for rows, x_BD in data.chunks():
+        y = data.y_N[rows]
+        for head, parts in zip(heads, kept, strict=True):
+            log_p = head(x_BD).float().log_softmax(1)
+            top = log_p.topk(min(5, log_p.shape[1]), dim=1)
+            parts.append((top.indices, log_p.gather(1, y.clamp_min(0)[:, None])[:, 0], top.values[:, 0].exp()))
+    y_N = data.y_N.cpu().numpy()
+    return [
+        Predictions(y_N, *(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))) for parts in kept
+    ]
+
+
+def wilson(correct: int, total: int) -> tuple[float, float]:
+    """95 % interval of a proportion. Source: Wilson (1927), without continuity correction."""
+    if not total:
+        return (0.0, 1.0)
+    p, z = correct / total, NORMAL_95
+    middle, spread = p + z * z / (2 * total), z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
+    scale = 1 + z * z / total
+    return (max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale))
+
+
+def calibration_error(confidence_N: np.ndarray, correct_N: np.ndarray) -> float:
+    """Expected calibration error: |accuracy - confidence| averaged over bins, weighted by their counts."""
+    bins = np.minimum((confidence_N * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(bins, weights=correct_N - confidence_N, minlength=BINS)
+    return float(np.abs(gaps).sum() / len(bins))
+
+
+def by_index(correct_N: np.ndarray, index_N: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+    """Accuracy of each class or group that has a sample."""
+    total = np.bincount(index_N, minlength=len(names))
+    right = np.bincount(index_N, weights=correct_N, minlength=len(names))
+    return {name: right[i] / total[i] for i, name in enumerate(names) if total[i]}
+
+
+def summarise(
+    predictions: Predictions,
+    classes: Sequence[str],
+    *,
+    probabilities: bool = True,
+    group_N: np.ndarray | None = None,
+    groups: Sequence[str] = (),
+) -> dict[str, Any]:
+    """All metrics of one head on one split, as JSON values; accuracies as fractions."""
+    correct = predictions.correct_N
+    per_class = by_index(correct, predictions.y_N, classes)
+    found: dict[str, Any] = {
+        "top1": float(correct.mean()),
+        "top1_interval": wilson(int(correct.sum()), len(correct)),
+        "top5": float((predictions.top_NK == predictions.y_N[:, None]).any(1).mean()),
+        "mean_class_accuracy": float(np.mean(list(per_class.values()))),
+        "num_samples": len(correct),
+        "per_class": per_class,
+    }
+    if probabilities:
+        found["nll"] = float(-predictions.log_likelihood_N.mean())
+        found["calibration_error"] = calibration_error(predictions.confidence_N, correct)
+    if group_N is not None:
+        known = group_N >= 0
+        found["per_group"] = by_index(correct[known], group_N[known], groups)
+        worst = min(found["per_group"], key=found["per_group"].__getitem__, default=None)
+        found["worst_group"] = worst
+        found["worst_group_accuracy"] = found["per_group"].get(worst) if worst else None
+    return found

@@ -1,0 +1,54 @@
+"""The objectives that heads minimise: mean loss + weight_decay/2 |W|², the bias not penalised."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from probe import ranks
+from probe.data import Data
+
+
+def cross_entropy(logits_NKC: Tensor, y_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Summed cross-entropy of K heads on the same rows, and its derivative by the logits.
+
+    Returns: loss (K,) float64, and softmax - one-hot (N, K, C), which overwrites the logits.
+    """
+    index_NK1 = y_N[:, None, None].expand(-1, logits_NKC.shape[1], 1)
+    lse_NK1 = logits_NKC.logsumexp(-1, keepdim=True)
+    loss_K = (lse_NK1 - logits_NKC.gather(-1, index_NK1)).sum((0, 2), dtype=torch.float64)
+    residual_NKC = logits_NKC.sub_(lse_NK1).exp_()
+    residual_NKC.scatter_add_(-1, index_NK1, residual_NKC.new_full((), -1.0).expand(index_NK1.shape))
+    return loss_K, residual_NKC
+
+
+def softmax_pass(data: Data, theta_KCd: Tensor, weight_decay_K: Tensor) -> tuple[Tensor, Tensor]:
+    """Objective and gradient of K multinomial logistic regressions in one pass over the features.
+
+    Args:
+        theta_KCd: weights (K, C, D) with the bias as column D: d = D + 1; float32.
+        weight_decay_K: λ of each, float64.
+    Returns: objectives (K,) float64 and gradients (K, C, d), summed over ranks.
+    """
+    K, C, d = theta_KCd.shape
+    weight = theta_KCd[..., :-1].reshape(K * C, d - 1)
+    bias = theta_KCd[..., -1].reshape(K * C)
+    loss_K = torch.zeros(K, dtype=torch.float64, device=data.device)
+    grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(bias)
+    for rows, x_BD in chunks_of(data):
+        logits = torch.addmm(bias, x_BD, weight.T)
+        loss, residual = cross_entropy(logits.view(-1, K, C), data.y_N[rows])
+        loss_K += loss
+        grad_weight.addmm_(residual.view(-1, K * C).T, x_BD)
+        grad_bias += residual.view(-1, K * C).sum(0)
+    loss_K = ranks.add(loss_K)
+    gradient = ranks.add(torch.cat([grad_weight, grad_bias[:, None]], 1)).view(K, C, d)
+    total = data.total
+    penalty_K = theta_KCd[..., :-1].square().sum((1, 2), dtype=torch.float64) / 2
+    gradient.div_(total)
+    gradient[..., :-1] += weight_decay_K.to(gradient.dtype)[:, None, None] * theta_KCd[..., :-1]
+    return loss_K / total + weight_decay_K * penalty_K, gradient
+
+
+def chunks_of(data: Data) -> Iterator[tuple[slice, Tensor]]:
+    yield from data.chunks()

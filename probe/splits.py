@@ -1,0 +1,87 @@
+"""Open the splits of one dataset as Data, with one list of classes for all; stratified parts and folds."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from probe import ranks
+from probe.config import ProbeConfig
+from probe.data import Data, Streamed
+from probe.features import Block, column_ranges, open_blocks
+from probe.prepare import Prepare, fit_prepare
+from store.concat import Concat
+from store.errors import BadValue
+from store.root import Root
+from store.samples import Targets
+
+log = logging.getLogger("probe")
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split: its Data, before any step is fitted, and the rows of it that have a label."""
+
+    x: Concat
+    data: Data
+    rows: np.ndarray
+    """(n,) rows of x that have a target, ascending; position i of data is row rows[i]"""
+    target: Targets
+
+
+def class_names(targets: Sequence[Targets]) -> tuple[str, ...]:
+    """The classes of the first split, then what other splits have beyond them."""
+    return tuple(dict.fromkeys(name for target in targets for name in target.classes))
+
+
+def open_split(
+    root: Root,
+    config: ProbeConfig,
+    split: str,
+    blocks: list[Block],
+    classes: Sequence[str] | None,
+    device: torch.device,
+) -> Split:
+    """Open `split`; class indices follow `classes`. Samples without a target are left out, and counted in the log."""
+    x = open_blocks(root, config.dataset, split, blocks)
+    ranges = column_ranges(x, blocks)
+    target = x.samples.target(config.target)
+    classes = classes or target.classes
+    index = {name: i for i, name in enumerate(classes)}
+    table = np.array([index[name] for name in target.classes] + [-1], np.int64)  # -1, no target, picks the last
+    y_N = table[target.index]
+    rows = np.flatnonzero(y_N >= 0)
+    if not rows.size:
+        raise BadValue(f"{config.dataset}/{split}: no sample has a {config.target!r}: choose another --target")
+    if rows.size < len(y_N):
+        log.warning("%s/%s: %d of %d samples have no %s and are left out", config.dataset, split,
+                    len(y_N) - rows.size, len(y_N), config.target)  # fmt: skip
+    widths = [high - low for low, high in ranges]
+    plain = Prepare(widths, [[] for _ in widths])
+    source = Streamed(x, ranges)
+    data = Data(((source, rows),), torch.from_numpy(y_N[rows]).to(device), len(classes), plain, device)
+    return Split(x, data, rows, target)
+
+
+def fitted(data: Data, blocks: list[Block]) -> Data:
+    """The same rows with every block's steps fitted on them."""
+    widths = [high - low for low, high in data.prepare.columns]
+
+    def chunks(so_far: Prepare) -> Iterator[torch.Tensor]:
+        for _, x in data.raw_chunks():
+            yield so_far(x)
+
+    names, recipes = [block.name for block in blocks], [block.steps for block in blocks]
+    return data.prepared_by(fit_prepare(widths, names, recipes, chunks, ranks.add, data.device))
+
+
+def stratified(y_N: np.ndarray, parts: int, seed: int) -> np.ndarray:
+    """(N,) the part, 0 to parts - 1, of every sample: each class is spread evenly, in an order that `seed` draws."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(y_N))
+    order = order[np.argsort(y_N[order], kind="stable")]
+    part_N = np.empty(len(y_N), np.int64)
+    part_N[order] = np.arange(len(y_N)) % parts
+    return part_N
