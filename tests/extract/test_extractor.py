@@ -167,7 +167,7 @@ def test_a_picture_that_changed_under_its_name_is_caught_when_sets_meet(pictures
     data[-3] ^= 1  # same size
     changed.write_bytes(data)
     run(config(tmp_path / "images", tmp_path / "store", backbone=(NET,)))
-    with pytest.raises(SamplesMismatch, match=r"saw different image bytes under the same names: 1 images, first at row 0: 'cat/00.jpg'"):
+    with pytest.raises(SamplesMismatch, match=r"saw different image bytes .*: 1 images, first at row 0: 'cat/00.jpg'"):
         open_features(str(tmp_path / "store"), f"folder:{tmp_path / 'images'}", "train", f"pixels,{NET}")
 
 
