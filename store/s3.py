@@ -1,5 +1,6 @@
 """An S3 prefix as a root, through obstore (extra `s3`). One object, one put: S3 shows it whole or not at all."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,9 @@ class S3Root:
         except Exception as error:
             raise self._failed(f"read {key}", error) from error
 
-    def get_tail(self, key: str, length: int) -> bytes:
+    def get_range(self, key: str, start: int, length: int) -> bytes:
         try:
-            return bytes(self._store.get(key, options={"range": {"suffix": length}}).bytes())
+            return bytes(self._store.get_range(key, start=start, length=length))
         except FileNotFoundError:
             raise
         except Exception as error:
@@ -68,11 +69,17 @@ class S3Root:
         except Exception as error:
             raise self._failed(f"look at {key}", error) from error
 
-    def list(self, prefix: str) -> dict[str, int | None]:
+    def _list(self, prefix: str) -> Any:
         try:
-            found = self._store.list_with_delimiter(prefix.rstrip("/") or None)
+            return self._store.list_with_delimiter(prefix.rstrip("/") or None)
         except Exception as error:
             raise self._failed(f"list {prefix}", error) from error
+
+    def times(self, prefix: str) -> dict[str, float]:
+        return {Path(item["path"]).name: item["last_modified"].timestamp() for item in self._list(prefix)["objects"]}
+
+    def list(self, prefix: str) -> dict[str, int | None]:
+        found = self._list(prefix)
         names: dict[str, int | None] = {Path(folder).name: None for folder in found["common_prefixes"]}
         return names | {Path(item["path"]).name: int(item["size"]) for item in found["objects"]}
 
@@ -84,6 +91,18 @@ class S3Root:
                 self._store.delete(paths)
         except Exception as error:
             raise self._failed(f"remove {prefix}", error) from error
+
+    def hold(self, key: str) -> object:
+        return key
+
+    def held(self, key: str) -> bool | None:  # noqa: ARG002
+        return None
+
+    def check_there(self) -> None:
+        pass
+
+    def partials(self, older_than: float) -> Sequence[str]:  # noqa: ARG002
+        return []
 
     def path(self, key: str) -> Path | None:  # noqa: ARG002
         return None
