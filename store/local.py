@@ -132,6 +132,9 @@ class LocalRoot:
                 shutil.rmtree(target)
             else:
                 target.unlink(missing_ok=True)
+            with suppress(OSError):  # until one is not empty
+                for parent in target.relative_to(self.folder).parents[:-1]:
+                    (self.folder / parent).rmdir()
 
     def hold(self, key: str) -> object:
         return _Hold(self.folder / key)

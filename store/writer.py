@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -227,7 +228,7 @@ class FeatureWriter:
             content=digest.hexdigest(),
             bad_rows=self._bad_rows(checksums),
             precision=dict(precision or {}),
-            provenance=dict(provenance),
+            provenance={"created": datetime.now(UTC).isoformat(timespec="seconds"), **provenance},
         )
         self.root.put_new(f"{self.folder}/manifest.json", manifest.to_json().encode())
         self._hold = None
