@@ -2,10 +2,10 @@
 
 from types import ModuleType
 
-from store import zarr_blocks
+from store import hdf5_blocks, zarr_blocks
 from store.errors import UnknownName
 
-BACKENDS: dict[str, ModuleType] = {"zarr": zarr_blocks}
+BACKENDS: dict[str, ModuleType] = {"zarr": zarr_blocks, "hdf5": hdf5_blocks}
 
 
 def backend(name: str) -> ModuleType:

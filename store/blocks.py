@@ -6,7 +6,6 @@ What an object looks like around its rows (`Frame`) is the backend's: zarr_block
 import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import google_crc32c
 import numpy as np
@@ -27,13 +26,18 @@ _KEPT_MAPS = 1024
 
 @dataclass(frozen=True)
 class Frame:
-    """The bytes of an object around its rows; the CRC-32C of the rows stands, little-endian, at `crc_at`."""
+    """The bytes of an object around its rows."""
 
-    prefix: bytes
-    rows: int
-    """Rows stored, padding included."""
-    suffix: bytes
+    start: int
+    """Bytes before the rows."""
+    tail: int
+    """Bytes after the rows."""
     crc_at: int
+    """Where the CRC-32C of the rows stands, little-endian; negative counts from the end."""
+    head: Callable[[int], bytes] = lambda rows: b""  # noqa: ARG005
+    """What to write before so many rows."""
+    padded: bool = False
+    """Whether the last block is filled up to as many rows as the others."""
 
 
 class Blocks:
@@ -47,14 +51,14 @@ class Blocks:
         dtype: np.dtype,
         block_rows: int,
         name: Callable[[int], str],
-        frame: Callable[[int], Frame],
+        frame: Frame,
     ) -> None:
         self.root, self.prefix = root, prefix
         self.shape, self.dtype, self.block_rows = tuple(shape), dtype.newbyteorder("<"), block_rows
         self.row_shape = self.shape[1:]
         self.row_bytes = int(np.prod(self.row_shape, dtype=np.int64)) * self.dtype.itemsize
         self.num_blocks = -(-self.shape[0] // self.block_rows)
-        self._name, self._frame = name, lru_cache(frame)
+        self._name, self._frame = name, frame
         self._checked: set[int] = set()
         self._maps: dict[int, np.ndarray] = {}
 
@@ -64,13 +68,17 @@ class Blocks:
     def key(self, block: int) -> str:
         return f"{self.prefix}/{self._name(block)}"
 
-    def frame(self, block: int) -> Frame:
-        return self._frame(len(self.rows(block)))
+    def _stored_rows(self, block: int) -> int:
+        return self.block_rows if self._frame.padded else len(self.rows(block))
 
     def object_bytes(self, block: int) -> int:
         """Bytes of a stored block, with all that is around its rows."""
-        frame = self.frame(block)
-        return len(frame.prefix) + frame.rows * self.row_bytes + len(frame.suffix)
+        return self._frame.start + self._stored_rows(block) * self.row_bytes + self._frame.tail
+
+    def _crc_span(self, block: int) -> slice:
+        at = self._frame.crc_at
+        start = at if at >= 0 else self.object_bytes(block) + at
+        return slice(start, start + CRC_BYTES)
 
     def stored(self) -> set[int]:
         """Which blocks are there, by one listing; a block of the wrong size does not count."""
@@ -79,17 +87,16 @@ class Blocks:
 
     def encode(self, block: int, x: np.ndarray) -> tuple[np.ndarray, str]:
         """The object that holds `x` (rows of the block, ...), and its checksum."""
-        count, frame = len(self.rows(block)), self.frame(block)
+        count = len(self.rows(block))
         assert x.shape == (count, *self.row_shape), f"block {block} is {x.shape}, need {(count, *self.row_shape)}"
         data = np.empty(self.object_bytes(block), np.uint8)
-        start, stop = len(frame.prefix), data.size - len(frame.suffix)
-        data[:start] = np.frombuffer(frame.prefix, np.uint8)
-        data[stop:] = np.frombuffer(frame.suffix, np.uint8)
-        body = data[start:stop].view(self.dtype).reshape(frame.rows, *self.row_shape)
+        start, stop = self._frame.start, data.size - self._frame.tail
+        data[:start] = np.frombuffer(self._frame.head(count), np.uint8)
+        body = self._body(block, data)
         body[:count] = x
         body[count:] = FILL[self.dtype.kind]
         crc: int = google_crc32c.value(data[start:stop])
-        data[frame.crc_at : frame.crc_at + CRC_BYTES] = np.frombuffer(crc.to_bytes(CRC_BYTES, "little"), np.uint8)
+        data[self._crc_span(block)] = np.frombuffer(crc.to_bytes(CRC_BYTES, "little"), np.uint8)
         return data, f"{crc:08x}"
 
     def write_block(self, block: int, x: np.ndarray) -> None:
@@ -98,7 +105,7 @@ class Blocks:
 
     def checksum(self, block: int) -> str:
         """The block's CRC-32C as stored, 8 hex digits, without reading the block."""
-        return self.root.get_range(self.key(block), self.frame(block).crc_at, CRC_BYTES)[::-1].hex()
+        return self.root.get_range(self.key(block), self._crc_span(block).start, CRC_BYTES)[::-1].hex()
 
     def read_block(self, block: int) -> np.ndarray:
         """One block, (rows of the block, ...), read-only, checked.
@@ -111,9 +118,8 @@ class Blocks:
         return self._body(block, data)[: len(self.rows(block))]
 
     def _body(self, block: int, data: np.ndarray) -> np.ndarray:
-        frame = self.frame(block)
-        body: np.ndarray = data[len(frame.prefix) : data.size - len(frame.suffix)].view(self.dtype)
-        return body.reshape(frame.rows, *self.row_shape)
+        body: np.ndarray = data[self._frame.start : data.size - self._frame.tail].view(self.dtype)
+        return body.reshape(self._stored_rows(block), *self.row_shape)
 
     def _load(self, block: int) -> np.ndarray:
         """The bytes of an object; memory-mapped where it is a file."""
@@ -142,14 +148,14 @@ class Blocks:
 
         The verdict comes at the end: `DamagedFeatures` before the last step returns. A handle checks a block once.
         """
-        frame, step = self.frame(block), max(1, _TILE_BYTES // self.row_bytes)
-        todo, crc, at = block not in self._checked, 0, len(frame.prefix)
-        for first in range(0, frame.rows, step):
-            last = min(first + step, frame.rows)
+        rows, step = self._stored_rows(block), max(1, _TILE_BYTES // self.row_bytes)
+        todo, crc, at = block not in self._checked, 0, self._frame.start
+        for first in range(0, rows, step):
+            last = min(first + step, rows)
             if todo:
                 crc = google_crc32c.extend(crc, data[at + first * self.row_bytes : at + last * self.row_bytes])
             yield range(first, last)
-        if todo and crc.to_bytes(CRC_BYTES, "little") != data[frame.crc_at : frame.crc_at + CRC_BYTES].tobytes():
+        if todo and crc.to_bytes(CRC_BYTES, "little") != data[self._crc_span(block)].tobytes():
             raise self._damaged(block, "does not match its checksum")
         self._checked.add(block)
 

@@ -1,11 +1,19 @@
 """An S3 prefix as a root, through obstore (extra `s3`). One object, one put: S3 shows it whole or not at all."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from store.errors import BadValue, RootError
 from store.root import Bytes
+
+RETRY: Any = {
+    "max_retries": 10,
+    "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=15), "base": 2.0},
+    "retry_timeout": timedelta(seconds=180),
+}
+"""A server that is away is waited for, for about a minute."""
 
 
 class S3Root:
@@ -19,7 +27,7 @@ class S3Root:
         if not url.removeprefix("s3://").strip("/"):
             raise BadValue(f"store {url!r}: name a bucket, s3://bucket/prefix")
         self.url = url.rstrip("/")
-        self._store: Any = S3Store.from_url(self.url)
+        self._store: Any = S3Store.from_url(self.url, retry_config=RETRY)
 
     def _failed(self, doing: str, error: Exception) -> RootError:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -86,9 +94,7 @@ class S3Root:
     def remove(self, prefix: str) -> None:
         try:
             below = [item["path"] for chunk in self._store.list(prefix) for item in chunk]
-            paths = [path for path in below if path == prefix or path.startswith(prefix.rstrip("/") + "/")]
-            if paths:
-                self._store.delete(paths)
+            self._store.delete([prefix, *below])
         except Exception as error:
             raise self._failed(f"remove {prefix}", error) from error
 

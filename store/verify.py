@@ -81,7 +81,7 @@ def _findings(root: Root, stored: StoredSet, progress: Callable[[int], None]) ->
             digest.update(hashes)
             if what:
                 damaged, rows = True, x.rows(block)
-                keys = (*commit, x.key(block), f"{stored.folder}/content/c.{block}.0")
+                keys = (*commit, x.key(block), *((content.key(block),) if content else ()))
                 yield Finding(stored.name, what, (rows.start, rows.stop - 1), keys)
     if stored.manifest and not damaged and digest.hexdigest() != stored.manifest.content:
         what = "the manifest's hash of the images is not that of the stored image hashes"

@@ -58,10 +58,9 @@ def open_blocks(root: Root, prefix: str) -> Blocks:
             f"{where} has codecs {codecs}, chunks {chunk} of {shape}, separator {encoding!r}; "
             "format 1 has codecs bytes and crc32c, chunks of whole rows, separator '.'"
         )
-    tail, rows = ".0" * (len(shape) - 1), chunk[0]
-    row_bytes = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
-    frame = Frame(b"", rows, bytes(CRC_BYTES), crc_at=rows * row_bytes)
-    return Blocks(root, prefix, shape, dtype, rows, lambda block: f"c.{block}{tail}", lambda _: frame)
+    tail = ".0" * (len(shape) - 1)
+    frame = Frame(start=0, tail=CRC_BYTES, crc_at=-CRC_BYTES, padded=True)
+    return Blocks(root, prefix, shape, dtype, chunk[0], lambda block: f"c.{block}{tail}", frame)
 
 
 def publish(root: Root, folder: str) -> None:
