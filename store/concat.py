@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from store.errors import BadValue, MissingFeatures, SamplesMismatch
-from store.features import FeatureSet, backbones, open_set
+from store.features import FeatureSet, backbones, num_rows, open_set
 from store.keys import dataset_name
 from store.root import Root, open_root
 from store.samples import Samples
@@ -29,12 +29,11 @@ class Concat:
         first, *rest = self.parts
         for part in rest:
             _check_same_samples(first, part)
-        bad = np.unique(np.concatenate([part.bad_rows for part in self.parts]))
-        self.rows = np.setdiff1d(np.arange(first.shape[0]), bad) if bad.size else None
-        """(n,) rows of the sets that are kept, or None for all."""
+        self.bad_rows = np.unique(np.concatenate([part.bad_rows for part in self.parts]))
+        """Rows of the sets that are left out, ascending."""
         self.edges = np.cumsum([0, *(part.dim for part in self.parts)])
         """Column edges of the parts, (number of parts + 1,)."""
-        self.shape = (first.shape[0] if self.rows is None else len(self.rows), int(self.edges[-1]))
+        self.shape = (first.shape[0] - len(self.bad_rows), int(self.edges[-1]))
 
     def __repr__(self) -> str:
         return f"Concat({','.join(self.names)}, {self.shape})"
@@ -58,22 +57,45 @@ class Concat:
     def block_rows(self) -> int:
         return self.parts[0].manifest.block_rows
 
+    @property
+    def rows(self) -> np.ndarray | None:
+        """(n,) rows of the sets that are kept, or None for all."""
+        return self._kept(np.arange(len(self))) if self.bad_rows.size else None
+
+    def _kept(self, rows: np.ndarray) -> np.ndarray:
+        """Row numbers of this concatenation as row numbers of the sets."""
+        before = self.bad_rows - np.arange(len(self.bad_rows))  # kept rows before each bad one
+        return rows + np.searchsorted(before, rows, side="right")
+
     @cached_property
     def samples(self) -> Samples:
         """The samples of the kept rows, with their targets."""
-        samples = self.parts[0].samples
-        return samples if self.rows is None else samples.take(self.rows)
+        samples, rows = self.parts[0].samples, self.rows
+        return samples if rows is None else samples.take(rows)
 
     def read(self, rows: slice | np.ndarray = slice(None), out: np.ndarray | None = None) -> np.ndarray:
         """Rows (a slice or an index array) as float32 (n, D); pass `out` to fill a buffer of another dtype instead."""
-        count = len(range(*rows.indices(self.shape[0]))) if isinstance(rows, slice) else len(rows)
         if out is None:
-            out = np.empty((count, self.dim), np.float32)
-        if self.rows is not None:
-            rows = self.rows[rows]
+            out = np.empty((num_rows(rows, len(self)), self.dim), np.float32)
+        if self.bad_rows.size:
+            rows = self._in_sets(rows)
         for part, low, high in zip(self.parts, self.edges[:-1], self.edges[1:], strict=True):
             part.read(rows, out[:, low:high])
         return out
+
+    def _in_sets(self, rows: slice | np.ndarray) -> slice | np.ndarray:
+        if isinstance(rows, slice):
+            span = range(*rows.indices(len(self)))
+            if span.step == 1 and span:
+                first, last = self._kept(np.array([span[0], span[-1]])).tolist()
+                if last - first == len(span) - 1:  # no bad row between
+                    return slice(first, last + 1)
+            return self._kept(np.arange(span.start, span.stop, span.step))
+        rows = np.asarray(rows)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
+            raise IndexError(f"rows {rows.min()} to {rows.max()} of a concatenation with {len(self)} rows")
+        return self._kept(rows)
 
 
 def _check_same_samples(first: FeatureSet, part: FeatureSet) -> None:
@@ -84,16 +106,22 @@ def _check_same_samples(first: FeatureSet, part: FeatureSet) -> None:
             "Extract the older one again: the images of this split have changed"
         )
     if a.content != b.content:
-        ours, theirs = first.content.read(slice(None)), part.content.read(slice(None))
-        rows = np.setdiff1d(
-            np.flatnonzero((ours != theirs).any(axis=1)), np.concatenate([first.bad_rows, part.bad_rows])
-        )
-        if rows.size:
+        bad = np.union1d(first.bad_rows, part.bad_rows)
+        changed = [row for block in range(a.num_blocks) for row in _changed(first, part, block) if row not in bad]
+        if changed:
             raise SamplesMismatch(
-                f"{a.key} and {b.key} saw different image bytes under the same names: {len(rows)} images, first at row "
-                f"{rows[0]}: {first.samples.ids[int(rows[0])]!r}. Remove the older set (`python -m store rm`) and "
+                f"{a.key} and {b.key} saw different image bytes under the same names: {len(changed)} images, first at "
+                f"row {changed[0]}: {first.samples.ids[changed[0]]!r}. Remove the older set (`python -m store rm`) and "
                 "extract it again"
             )
+
+
+def _changed(first: FeatureSet, part: FeatureSet, block: int) -> list[int]:
+    """Rows of a block whose images differ; zeros are the hash of an image that was never seen (imported features)."""
+    rows = first.content.rows(block)
+    ours, theirs = (side.content.read(slice(rows.start, rows.stop)) for side in (first, part))
+    differ = (ours != theirs).any(axis=1) & ours.any(axis=1) & theirs.any(axis=1)
+    return [rows.start + row for row in np.flatnonzero(differ).tolist()]
 
 
 def expand_names(root: Root, dataset: str, split: str, text: str) -> list[str]:

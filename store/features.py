@@ -1,16 +1,20 @@
 """One committed feature set, read-only."""
 
 import json
+from contextlib import suppress
 from functools import cached_property
 
 import numpy as np
 
+from store import zarr_blocks
+from store.backends import backend
+from store.blocks import Blocks
 from store.errors import AmbiguousFeatures, FormatError, MissingFeatures
 from store.keys import FeatureKey, from_folder
 from store.manifest import Manifest
 from store.root import Root
-from store.samples import Samples, load_samples
-from store.zarr_blocks import ZarrBlocks
+from store.sample_files import load_samples
+from store.samples import Samples
 
 
 class FeatureSet:
@@ -40,21 +44,21 @@ class FeatureSet:
         return load_samples(self.root, self.manifest.dataset, self.manifest.split, self.manifest.samples)
 
     @cached_property
-    def blocks(self) -> ZarrBlocks:
-        if self.manifest.backend != "zarr":
-            raise FormatError(f"{self.root.url}/{self.folder} has backend {self.manifest.backend!r}; known: zarr")
-        blocks = ZarrBlocks(self.root, f"{self.folder}/x")
-        if blocks.shape != self.shape or blocks.block_rows != self.manifest.block_rows:
+    def blocks(self) -> Blocks:
+        blocks: Blocks = backend(self.manifest.backend).open_blocks(self.root, f"{self.folder}/x")
+        manifest, stored = self.manifest, (blocks.shape, blocks.block_rows, blocks.dtype.name)
+        if stored != (self.shape, manifest.block_rows, manifest.dtype):
             raise FormatError(
-                f"{self.root.url}/{self.folder}: the manifest says {self.shape} in blocks of "
-                f"{self.manifest.block_rows}, x/zarr.json {blocks.shape} in {blocks.block_rows}"
+                f"{self.root.url}/{self.folder}: the manifest says {self.shape} of {manifest.dtype} in blocks of "
+                f"{manifest.block_rows} rows, the array is {stored[0]} of {stored[2]} in blocks of {stored[1]}; "
+                "run `python -m store verify`"
             )
         return blocks
 
     @cached_property
-    def content(self) -> ZarrBlocks:
+    def content(self) -> Blocks:
         """(N, 16) uint8: the hash of each image's bytes."""
-        return ZarrBlocks(self.root, f"{self.folder}/content")
+        return zarr_blocks.open_blocks(self.root, f"{self.folder}/content")
 
     @cached_property
     def bad_rows(self) -> np.ndarray:
@@ -67,17 +71,24 @@ class FeatureSet:
         Raises `DamagedFeatures`: a block is missing, truncated or does not match its checksum.
         """
         if out is None:
-            count = len(range(*rows.indices(self.shape[0]))) if isinstance(rows, slice) else len(rows)
-            out = np.empty((count, self.dim), np.float32)
+            out = np.empty((num_rows(rows, self.shape[0]), self.dim), np.float32)
         return self.blocks.read(rows, out)
+
+
+def num_rows(rows: slice | np.ndarray, count: int) -> int:
+    """How many of `count` rows a slice, an index array or a mask asks for."""
+    if isinstance(rows, slice):
+        return len(range(*rows.indices(count)))
+    rows = np.asarray(rows)
+    return int(np.count_nonzero(rows)) if rows.dtype == bool else len(rows)
 
 
 def candidates(root: Root, key: FeatureKey) -> dict[str, Manifest]:
     """Every committed set of a key: fingerprint -> manifest."""
     found = {}
-    for fingerprint, size in root.list(key.folder).items():
+    for fingerprint in sorted(root.list(key.folder)):
         where = f"{key.folder}/{fingerprint}/manifest.json"
-        if size is None and root.size(where) is not None:
+        with suppress(FileNotFoundError):  # not committed
             found[fingerprint] = Manifest.from_json(root.get(where), f"{root.url}/{where}")
     return found
 
@@ -94,7 +105,7 @@ def open_set(root: Root, dataset: str, split: str, name: str, *, view: int = 0) 
     Raises `MissingFeatures` with the command that makes the set; `AmbiguousFeatures` where several sets carry the
     name, with what tells them apart.
     """
-    key, found = FeatureKey(dataset, split, name), {}
+    key = FeatureKey(dataset, split, name)
     found = {fp: m for fp, m in candidates(root, key).items() if m.parts["recipe"].get("view", 0) == view}
     base, at, prefix = name.rpartition("@")
     if not found and at and len(prefix) >= 4 and set(prefix) <= set("0123456789abcdef"):

@@ -31,8 +31,8 @@ class Manifest:
     block_rows: int
     backend: str
     """zarr or hdf5"""
-    checksums: tuple[str, ...]
-    """CRC-32C of each block, 8 hex digits."""
+    checksums: str
+    """sha256 over the CRC-32C of every block, which are the column `checksums` beside the manifest."""
     content: str
     """sha256 over the hashes of every image's bytes, in order: tells a changed picture under an old name."""
     bad_rows: Mapping[str, str] = field(default_factory=dict)
@@ -81,4 +81,4 @@ class Manifest:
             raise FormatError(f"{where} has missing or unknown fields: {odd}")
         if values["fingerprint"] != sha256_json(values["parts"]):
             raise FormatError(f"{where}: fingerprint {values['fingerprint']} does not belong to its parts")
-        return Manifest(**{**values, "checksums": tuple(values["checksums"])})
+        return Manifest(**values)

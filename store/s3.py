@@ -1,10 +1,19 @@
 """An S3 prefix as a root, through obstore (extra `s3`). One object, one put: S3 shows it whole or not at all."""
 
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from store.errors import BadValue, RootError
 from store.root import Bytes
+
+RETRY: Any = {
+    "max_retries": 10,
+    "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=15), "base": 2.0},
+    "retry_timeout": timedelta(seconds=180),
+}
+"""A server that is away is waited for, for about a minute."""
 
 
 class S3Root:
@@ -18,7 +27,7 @@ class S3Root:
         if not url.removeprefix("s3://").strip("/"):
             raise BadValue(f"store {url!r}: name a bucket, s3://bucket/prefix")
         self.url = url.rstrip("/")
-        self._store: Any = S3Store.from_url(self.url)
+        self._store: Any = S3Store.from_url(self.url, retry_config=RETRY)
 
     def _failed(self, doing: str, error: Exception) -> RootError:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -52,9 +61,9 @@ class S3Root:
         except Exception as error:
             raise self._failed(f"read {key}", error) from error
 
-    def get_tail(self, key: str, length: int) -> bytes:
+    def get_range(self, key: str, start: int, length: int) -> bytes:
         try:
-            return bytes(self._store.get(key, options={"range": {"suffix": length}}).bytes())
+            return bytes(self._store.get_range(key, start=start, length=length))
         except FileNotFoundError:
             raise
         except Exception as error:
@@ -68,22 +77,38 @@ class S3Root:
         except Exception as error:
             raise self._failed(f"look at {key}", error) from error
 
-    def list(self, prefix: str) -> dict[str, int | None]:
+    def _list(self, prefix: str) -> Any:
         try:
-            found = self._store.list_with_delimiter(prefix.rstrip("/") or None)
+            return self._store.list_with_delimiter(prefix.rstrip("/") or None)
         except Exception as error:
             raise self._failed(f"list {prefix}", error) from error
+
+    def times(self, prefix: str) -> dict[str, float]:
+        return {Path(item["path"]).name: item["last_modified"].timestamp() for item in self._list(prefix)["objects"]}
+
+    def list(self, prefix: str) -> dict[str, int | None]:
+        found = self._list(prefix)
         names: dict[str, int | None] = {Path(folder).name: None for folder in found["common_prefixes"]}
         return names | {Path(item["path"]).name: int(item["size"]) for item in found["objects"]}
 
     def remove(self, prefix: str) -> None:
         try:
             below = [item["path"] for chunk in self._store.list(prefix) for item in chunk]
-            paths = [path for path in below if path == prefix or path.startswith(prefix.rstrip("/") + "/")]
-            if paths:
-                self._store.delete(paths)
+            self._store.delete([prefix, *below])
         except Exception as error:
             raise self._failed(f"remove {prefix}", error) from error
+
+    def hold(self, key: str) -> object:
+        return key
+
+    def held(self, key: str) -> bool | None:  # noqa: ARG002
+        return None
+
+    def check_there(self) -> None:
+        pass
+
+    def partials(self, older_than: float) -> Sequence[str]:  # noqa: ARG002
+        return []
 
     def path(self, key: str) -> Path | None:  # noqa: ARG002
         return None

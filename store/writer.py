@@ -7,25 +7,31 @@ Readers look for manifest.json, which is written last, so a half-written set can
 import hashlib
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from store import zarr_blocks
-from store.errors import BadFeatures, BadValue
+from store import backends, zarr_blocks
+from store.blocks import Blocks
+from store.columns import save_column
+from store.errors import BadFeatures, BadValue, FormatError
 from store.fingerprint import Fingerprint
 from store.keys import FeatureKey
 from store.manifest import Manifest
 from store.root import Root
-from store.samples import Samples, save_samples
-from store.zarr_blocks import ZarrBlocks
+from store.sample_files import save_samples
+from store.samples import Samples
 
 BLOCK_ROWS = 4096
 """Rows of a block, for every backbone, so that the blocks of a concatenation line up."""
 CONTENT_BYTES = 16
 """Bytes of an image's content hash, BLAKE2b."""
 DTYPES = ("float16", "float32")
+THREADS = 32
+"""Small reads at a time, while committing: on object storage each waits for its answer."""
 
 
 def content_hash(data: bytes) -> bytes:
@@ -37,7 +43,7 @@ class FeatureWriter:
     """Blocks of one feature set on their way to a commit.
 
     `choices` are what the first run decided beyond the fingerprint (batch size): a later run gets the first run's
-    back in `self.choices`, so that resuming is exact.
+    back in `self.choices`, so that resuming is exact. Nothing is written before `choices` or `write` is used.
     """
 
     def __init__(
@@ -50,17 +56,27 @@ class FeatureWriter:
         *,
         choices: Mapping[str, Any] | None = None,
         block_rows: int = BLOCK_ROWS,
+        backend: str = "zarr",
     ) -> None:
+        if not len(samples):
+            raise BadValue(f"{samples.dataset}/{samples.split} has no samples")
         if fingerprint.dtype not in DTYPES:
             raise BadValue(f"dtype {fingerprint.dtype!r}: features are stored as {' or '.join(DTYPES)}")
         if fingerprint.samples != samples.id:
             raise BadValue(f"{key}: the fingerprint belongs to other samples")
         if dim < 1:
             raise BadValue(f"{key}: features need at least one column, not {dim}")
+        backends.backend(backend)
         self.root, self.key, self.fingerprint, self.samples, self.dim = root, key, fingerprint, samples, dim
         self.folder = f"{key.folder}/{fingerprint.hex}"
-        self.block_rows = min(block_rows, len(samples))
-        self._asked = dict(choices or {})
+        self._started: dict[str, Any] | None = None
+        self._asked = {
+            "parts": fingerprint.parts(),
+            "choices": dict(choices or {}),
+            "block_rows": min(block_rows, len(samples)),
+            "backend": backend,
+        }
+        self._hold: object = None
 
     def save_samples(self) -> None:
         """Write the list of samples if it is new, and make its targets the current ones: all that relabelling needs."""
@@ -70,31 +86,54 @@ class FeatureWriter:
     def committed(self) -> bool:
         return self.root.size(f"{self.folder}/manifest.json") is not None
 
-    @cached_property
+    @property
     def choices(self) -> dict[str, Any]:
         """What the first run chose; this run's own if it is the first."""
-        started = {"parts": self.fingerprint.parts(), "choices": self._asked}
-        if self.root.put_new(f"{self.folder}/started.json", json.dumps(started, indent=1).encode()):
-            return self._asked
-        return dict(json.loads(self.root.get(f"{self.folder}/started.json"))["choices"])
+        return dict(self._begin()["choices"])
+
+    @property
+    def block_rows(self) -> int:
+        return int(self._plan["block_rows"])
+
+    @property
+    def _plan(self) -> dict[str, Any]:
+        """What the first run wrote to started.json; until one did, what was asked of this one."""
+        if self._started is None:
+            where = f"{self.folder}/started.json"
+            try:
+                found = json.loads(self.root.get(where))
+            except FileNotFoundError:
+                return self._asked
+            except ValueError:
+                found = None
+            if not isinstance(found, dict) or not self._asked.keys() <= found.keys():
+                raise FormatError(f"{self.root.url}/{where} is damaged: remove the set with `python -m store rm`")
+            self._started = found
+        return self._started
+
+    def _begin(self) -> dict[str, Any]:
+        if self._hold is None:
+            where = f"{self.folder}/started.json"
+            if self._plan is self._asked:
+                self.root.put_new(where, json.dumps(self._asked, indent=1).encode())
+            self._hold = self.root.hold(where)
+        return self._plan
 
     @cached_property
-    def _arrays(self) -> tuple[ZarrBlocks, ZarrBlocks]:
+    def _arrays(self) -> tuple[Blocks, Blocks]:
         """(features, content hashes), created where they are missing."""
+        plan = self._begin()
         self.save_samples()
-        count = len(self.samples)
-        for name, width, dtype, axis in (
-            ("x", self.dim, self.fingerprint.dtype, "feature"),
-            ("content", CONTENT_BYTES, "uint8", "byte"),
-        ):
-            if self.root.size(f"{self.folder}/{name}/zarr.json") is None:
-                shape, names = (count, width), ("sample", axis)
-                zarr_blocks.create(self.root, f"{self.folder}/{name}", shape, dtype, self.block_rows, names)
-        x, content = (ZarrBlocks(self.root, f"{self.folder}/{name}") for name in ("x", "content"))
+        count, rows = len(self.samples), self.block_rows
+        names = ("sample", "feature")
+        made = backends.backend(plan["backend"])
+        made.create(self.root, f"{self.folder}/x", (count, self.dim), self.fingerprint.dtype, rows, names)
+        hashes = f"{self.folder}/content"
+        zarr_blocks.create(self.root, hashes, (count, CONTENT_BYTES), "uint8", rows, ("sample", "byte"))
+        x = made.open_blocks(self.root, f"{self.folder}/x")
         if x.shape != (count, self.dim):
             raise BadFeatures(f"{self.key}: the backbone gives {self.dim} columns, the blocks have {x.shape[1]}")
-        self.block_rows = x.block_rows
-        return x, content
+        return x, zarr_blocks.open_blocks(self.root, hashes)
 
     def rows(self, block: int) -> range:
         return range(block * self.block_rows, min((block + 1) * self.block_rows, len(self.samples)))
@@ -107,7 +146,10 @@ class FeatureWriter:
         """Blocks not stored yet, ascending; empty means ready to commit."""
         if self.committed:
             return []
-        stored = self._arrays[0].stored()
+        if self._plan is self._asked:
+            return list(range(self.num_blocks))
+        x, content = self._arrays
+        stored = x.stored() & content.stored()
         return [block for block in range(self.num_blocks) if block not in stored]
 
     def write(
@@ -133,11 +175,15 @@ class FeatureWriter:
         fine_B[inside] = True
         if not fine_B.all():
             self._refuse(rows, x_BD, int(np.argmin(fine_B)))
+        data, checksum = x.encode(block, stored_BD)
         content.write_block(block, content_B)
         if bad:
             text = json.dumps({str(row): reason for row, reason in sorted(bad.items())})
-            self.root.put(f"{self.folder}/bad/{block}.json", text.encode())
-        x.write_block(block, stored_BD)  # last: a block of x is what `missing` counts
+            self.root.put(f"{self.folder}/bad/{block}.{checksum}.json", text.encode())
+        # Last, and never over another process's block: what is committed cannot change under its manifest.
+        key = x.key(block)
+        if not self.root.put_new(key, data) and self.root.size(key) != data.nbytes:
+            self.root.put(key, data)
 
     def _refuse(self, rows: range, x_BD: np.ndarray, first: int) -> None:
         where = f"{self.key}, row {rows[first]} ({self.samples.ids[rows[first]]!r})"
@@ -147,18 +193,25 @@ class FeatureWriter:
         raise BadFeatures(f"{where}: a feature is not finite (NaN or infinity); run again with --precision fp32")
 
     def commit(self, provenance: Mapping[str, Any], precision: Mapping[str, Any] | None = None) -> bool:
-        """Publish the set if every block is stored; any process may call it, at any time."""
+        """Publish the set if every block is stored; any process may call it, at any time.
+
+        On a committed set it only makes this run's targets the current ones.
+        """
         if self.missing():
             return False
+        self.save_samples()
         if self.committed:
             return True
         x, content = self._arrays
-        digest = hashlib.sha256()
-        for block in range(self.num_blocks):
-            digest.update(content.read_block(block).tobytes())
-        bad: dict[str, str] = {}
-        for name in self.root.list(f"{self.folder}/bad"):
-            bad |= json.loads(self.root.get(f"{self.folder}/bad/{name}"))
+        with ThreadPoolExecutor(THREADS) as pool:
+            checksums = list(pool.map(x.checksum, range(self.num_blocks)))
+            digest = hashlib.sha256()
+            for first in range(0, self.num_blocks, 8 * THREADS):
+                for hashes in pool.map(content.read_block, range(first, min(first + 8 * THREADS, self.num_blocks))):
+                    digest.update(hashes.tobytes())
+        column = np.array([int(text, 16) for text in checksums], "<u4")
+        save_column(self.root, f"{self.folder}/checksums", column, "block")
+        backends.backend(self._plan["backend"]).publish(self.root, self.folder)
         manifest = Manifest(
             dataset=self.key.dataset,
             split=self.key.split,
@@ -170,12 +223,21 @@ class FeatureWriter:
             dim=self.dim,
             dtype=self.fingerprint.dtype,
             block_rows=self.block_rows,
-            backend="zarr",
-            checksums=tuple(x.checksum(block) for block in range(self.num_blocks)),
+            backend=self._plan["backend"],
+            checksums=hashlib.sha256(column.tobytes()).hexdigest(),
             content=digest.hexdigest(),
-            bad_rows=bad,
+            bad_rows=self._bad_rows(checksums),
             precision=dict(precision or {}),
-            provenance=dict(provenance),
+            provenance={"created": datetime.now(UTC).isoformat(timespec="seconds"), **provenance},
         )
         self.root.put_new(f"{self.folder}/manifest.json", manifest.to_json().encode())
+        self._hold = None
         return True
+
+    def _bad_rows(self, checksums: list[str]) -> dict[str, str]:
+        """What was said about the blocks that are stored; a process whose block did not get there has no say."""
+        stored = {f"{block}.{checksum}.json" for block, checksum in enumerate(checksums)}
+        bad: dict[str, str] = {}
+        for name in sorted(stored & self.root.list(f"{self.folder}/bad").keys()):
+            bad |= json.loads(self.root.get(f"{self.folder}/bad/{name}"))
+        return dict(sorted(bad.items(), key=lambda item: int(item[0])))

@@ -1,7 +1,10 @@
 """Made feature sets for every test: real stores on disk, small."""
 
-from collections.abc import Callable, Mapping
+import os
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -41,6 +44,7 @@ def write_set(
     view: int = 0,
     block_rows: int = 4096,
     weights: str | None = None,
+    backend: str = "zarr",
 ) -> FeatureSet:
     """Store `x_ND` with its target columns as one committed feature set, and open it."""
     samples = make_samples(dataset, split, targets, classes or {})
@@ -55,7 +59,7 @@ def write_set(
         samples=samples.id,
     )
     key = FeatureKey(dataset, split, backbone)
-    writer = FeatureWriter(root, key, fingerprint, samples, x_ND.shape[1], block_rows=block_rows)
+    writer = FeatureWriter(root, key, fingerprint, samples, x_ND.shape[1], block_rows=block_rows, backend=backend)
     for block in writer.missing():
         rows = writer.rows(block)
         bad = {row: why for row, why in (bad_rows or {}).items() if row in rows}
@@ -78,3 +82,45 @@ def make_set(root: Root) -> MakeSet:
         return write_set(root, x_ND, targets, **options)  # type: ignore[arg-type]
 
     return make
+
+
+class S3Server:
+    """moto's S3 server on loopback; what it holds outlives `stop`."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.start()
+        bucket = urllib.request.Request(f"{self.url}/bucket", method="PUT")
+        urllib.request.urlopen(bucket).close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        from moto.server import ThreadedMotoServer
+
+        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=self.port, verbose=False)
+        self._server.start()
+        self.port = self._server.get_host_and_port()[1]
+
+    def stop(self) -> None:
+        self._server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    pytest.importorskip("obstore")
+    pytest.importorskip("moto.server")
+    access = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_REGION": "us-east-1"}
+    with mock.patch.dict(os.environ, access):
+        server = S3Server()
+        os.environ.update(AWS_ENDPOINT_URL=server.url, AWS_ALLOW_HTTP="true")
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def s3_root(s3_server: S3Server, tmp_path: Path) -> Root:
+    """A fresh prefix in the bucket of `s3_server`."""
+    return open_root(f"s3://bucket/{tmp_path.name}")

@@ -1,0 +1,197 @@
+"""What the commands of `python -m store` do."""
+
+import json
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from store import inventory, verify
+from store.errors import BadValue
+from store.inventory import COMMITTED, DAMAGED, WRITING, StoredSet
+from store.keys import dataset_name
+from store.root import Root, open_root
+from store.runtime import Progress
+from store.tables import text_table
+
+DAY_SECONDS = 86400.0
+
+
+def bytes_text(count: float) -> str:
+    """1234567 -> 1.2 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def _find(root: Root, options: Namespace) -> list[StoredSet]:
+    dataset = dataset_name(options.dataset) if options.dataset else None
+    return inventory.find_sets(root, options.sets, dataset=dataset, split=options.split)
+
+
+def ls(options: Namespace) -> int:
+    root = open_root(options.store)
+    found = _find(root, options)
+    if options.json:
+        print(json.dumps([stored.to_json() for stored in found], indent=1))
+    elif found:
+        print(_table(found))
+    else:
+        print(f"nothing in {root.url}; `python -m extract --list` shows what can be extracted", file=sys.stderr)
+    return 0
+
+
+def _table(found: Sequence[StoredSet]) -> str:
+    header = ["dataset", "split", "backbone", "fingerprint", "view", "N", "D", "size", "state"]
+    rows = []
+    for stored in found:
+        part = f" {stored.blocks}/{stored.num_blocks}" if stored.num_blocks and stored.state != COMMITTED else ""
+        key = stored.key
+        rows.append([
+            key.dataset, key.split, key.backbone, stored.fingerprint[:8], stored.view,
+            stored.num_samples or "-", stored.dim or "-", bytes_text(stored.bytes), stored.state + part,
+        ])  # fmt: skip
+    return text_table(header, rows)
+
+
+def show(options: Namespace) -> int:
+    if not options.sets:
+        raise BadValue("show what? name a set as `python -m store ls` lists it: dataset/split/backbone")
+    root = open_root(options.store)
+    told = [_describe(root, stored) for stored in _find(root, options)]
+    if options.json:
+        print(json.dumps(told, indent=1))
+        return 0
+    for i, fields in enumerate(told):
+        if i:
+            print()
+        for name, value in fields.items():
+            if isinstance(value, dict):
+                print(f"{name}:" if value else f"{name}: none")
+                for key, item in value.items():
+                    print(f"  {key}: {item if isinstance(item, str) else json.dumps(item)}")
+            else:
+                print(f"{name}: {value}")
+    return 0
+
+
+def _describe(root: Root, stored: StoredSet) -> dict[str, object]:
+    if stored.manifest is None:
+        return stored.to_json()
+    from store.features import FeatureSet
+
+    manifest, samples = stored.manifest, FeatureSet(root, stored.folder).samples
+    targets = {
+        name: f"{len(column.classes)} classes, hash {column.hash[:8]}" for name, column in samples.targets.items()
+    }
+    return {
+        **asdict(manifest),
+        "targets": targets,
+        "size": bytes_text(stored.bytes),
+        "folder": f"{root.url}/{stored.folder}",
+    }
+
+
+def verify_sets(options: Namespace) -> int:
+    root = open_root(options.store)
+    found = _find(root, options)
+    writing = [stored for stored in found if stored.state == WRITING]
+    for stored in writing:
+        print(f"{stored.name} is being written: not verified", file=sys.stderr)
+    found = [stored for stored in found if stored not in writing]
+    findings: list[verify.Finding] = []
+    with Progress(sum(stored.num_samples for stored in found), "verify", "rows") as progress:
+        for stored in found:
+            findings += verify.verify_set(root, stored, progress.update)
+    if options.repair:
+        verify.repair(root, findings)
+    if options.json:
+        told = [{k: v for k, v in asdict(finding).items() if k != "keys"} for finding in findings]
+        print(json.dumps({"sets": len(found), "findings": told}, indent=1))
+    elif not findings:
+        print(f"{len(found)} sets, {sum(stored.blocks for stored in found)} blocks: all as written")
+    else:
+        rows = [(f.name, f"{f.rows[0]}-{f.rows[1]}" if f.rows else "none", f.what) for f in findings]
+        print(text_table(["set", "rows lost", "what"], rows))
+        print(_advice(root, [stored for stored in found if stored.name in {f.name for f in findings}], options.repair))
+    return 1 if findings and not options.repair else 0
+
+
+def _advice(root: Root, damaged: Sequence[StoredSet], repaired: bool) -> str:
+    place = "" if root.url == "data/features" else f" --store {root.url}"
+    lines = ["", "Removed what is damaged. To make it again:" if repaired else "To repair, making again only these:"]
+    if not repaired:
+        lines.append(f"  python -m store verify --repair {' '.join(stored.name for stored in damaged)}{place}")
+    for stored in damaged:
+        key, manifest = stored.key, stored.manifest
+        if manifest and manifest.parts.get("architecture") == "imported":
+            lines.append(f"  python -m store import FILE --backbone {key.backbone} "
+                         f"--dataset {key.dataset} --split {key.split}{place}")  # fmt: skip
+        else:
+            lines.append(f"  python -m extract --backbone {key.backbone} "
+                         f"--dataset {key.dataset} --split {key.split}{place}")  # fmt: skip
+    return "\n".join(lines)
+
+
+def _confirm(question: str, yes: bool) -> bool:
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise BadValue(f"{question} Say so with --yes: there is no terminal to ask")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def rm(options: Namespace) -> int:
+    if not (options.sets or options.dataset or options.split):
+        raise BadValue("remove what? name sets as `python -m store ls` lists them, or --dataset, --split")
+    root = open_root(options.store)
+    found = _find(root, options)
+    for stored in found:
+        if stored.state != COMMITTED and inventory.being_written(root, stored.folder):
+            raise BadValue(f"{stored.name} is being written: stop that run first; nothing was removed")
+    if not found:
+        raise BadValue(f"nothing to remove in {root.url}: `python -m store ls` lists what is there")
+    print(_table(found), file=sys.stderr)
+    size = bytes_text(sum(stored.bytes for stored in found))
+    if not _confirm(f"Remove these {len(found)} feature sets, {size}?", options.yes):
+        print("nothing was removed", file=sys.stderr)
+        return 1
+    for stored in found:
+        inventory.remove_set(root, stored.folder)
+        print(f"removed {stored.name}")
+    return 0
+
+
+def gc(options: Namespace) -> int:
+    root = open_root(options.store)
+    limit = time.time() - options.age * DAY_SECONDS
+
+    def old(folder: str) -> bool:
+        return all(moment < limit for moment in inventory.written(root, folder))
+
+    found = inventory.find_sets(root)
+    halves = [s.folder for s in found if s.state not in (COMMITTED, WRITING, DAMAGED) and old(s.folder)]
+    keys = [*halves, *filter(old, inventory.unused_samples(root)), *root.partials(options.age * DAY_SECONDS)]
+    for key in keys:
+        print(key)
+    if not keys:
+        print(f"nothing older than {options.age:g} days to collect in {root.url}", file=sys.stderr)
+    elif _confirm(f"Remove these {len(keys)}?", options.yes):
+        for key in keys:
+            root.remove(key)
+    else:
+        return 1
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Namespace], int]] = {
+    "ls": ls,
+    "show": show,
+    "verify": verify_sets,
+    "rm": rm,
+    "gc": gc,
+}

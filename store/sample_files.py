@@ -1,0 +1,178 @@
+"""Lists of samples in the store: written once, read in columns where they are asked for."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import overload
+
+import numpy as np
+
+from store import zarr_blocks
+from store.blocks import Blocks
+from store.columns import load_column, make_column, save_column
+from store.errors import BadValue, DamagedFeatures, FormatError, MissingFeatures
+from store.keys import from_folder, to_folder
+from store.root import Root
+from store.samples import CHUNK, Samples, Targets
+
+
+class Ids(Sequence[str]):
+    """Sample ids on disk as one UTF-8 text and its offsets: read where they are asked for."""
+
+    def __init__(self, text: Blocks, offsets: Blocks) -> None:
+        self._text, self._offsets = text, offsets
+
+    def __len__(self) -> int:
+        return self._offsets.shape[0] - 1
+
+    def _range(self, start: int, stop: int) -> list[str]:
+        if stop <= start:
+            return []
+        edges = self._offsets.read(slice(start, stop + 1))
+        text = self._text.read(slice(int(edges[0]), int(edges[-1]))).tobytes()
+        base = int(edges[0])
+        return [text[low - base : high - base].decode() for low, high in pairwise(edges)]
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            return self._range(start, stop)[::step] if step > 0 else [self[i] for i in range(start, stop, step)]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        index %= len(self)
+        return self._range(index, index + 1)[0]
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), CHUNK):
+            yield from self._range(start, min(start + CHUNK, len(self)))
+
+
+class _StoredTargets(Mapping[str, Targets]):
+    """Target columns on disk, loaded when asked for."""
+
+    def __init__(self, root: Root, below: str) -> None:
+        self._root, self._below = root, below
+        self._loaded: dict[str, Targets] = {}
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return sorted(from_folder(name) for name, size in self._root.list(self._below).items() if size is None)
+
+    def __getitem__(self, column: str) -> Targets:
+        if column not in self._names:
+            raise KeyError(column)
+        if column not in self._loaded:
+            below = f"{self._below}/{to_folder(column)}"
+            try:
+                current = f"{below}/{self._root.get(f'{below}/current').decode()}"
+                classes = json.loads(self._root.get(f"{current}/classes.json"))
+            except (FileNotFoundError, ValueError) as error:
+                raise DamagedFeatures(
+                    f"{self._root.url}/{below} is damaged ({error}): run the extract command again to write it"
+                ) from error
+            self._loaded[column] = Targets(column, tuple(classes), load_column(self._root, f"{current}/index"))
+        return self._loaded[column]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class StoredSamples(Samples):
+    """`Samples` whose columns stay on disk until they are asked for."""
+
+    def __init__(self, root: Root, dataset: str, split: str, samples_id: str, below: str) -> None:
+        text, offsets = (zarr_blocks.open_blocks(root, f"{below}/{name}") for name in ("ids", "offsets"))
+        targets = _StoredTargets(root, f"{below}/targets")
+        self.__dict__.update(dataset=dataset, split=split, ids=Ids(text, offsets), targets=targets)
+        self.__dict__.update(id=samples_id)  # the folder's name; `store verify` hashes the ids again
+        self.__dict__.update(_root=root, _below=below)
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        return load_column(self.__dict__["_root"], f"{self.__dict__['_below']}/sizes")
+
+
+def samples_folder(dataset: str, split: str, samples_id: str) -> str:
+    return f"samples/{to_folder(dataset)}/{to_folder(split)}/{samples_id}"
+
+
+def save_samples(root: Root, samples: Samples) -> str:
+    """Write ids and sizes once, and make these targets the current ones; returns the folder.
+
+    Raises `BadValue`: no samples, or an id that occurs twice.
+    """
+    if not len(samples):
+        raise BadValue(f"{samples.dataset}/{samples.split} has no samples")
+    below = samples_folder(samples.dataset, samples.split, samples.id)
+    if root.size(f"{below}/samples.json") is None:
+        _check_distinct(samples)
+        lengths = np.fromiter((len(sample.encode()) for sample in samples.ids), np.int64, len(samples))
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        _save_text(root, f"{below}/ids", samples.ids, offsets)
+        save_column(root, f"{below}/offsets", offsets, "edge")
+        save_column(root, f"{below}/sizes", samples.sizes, "sample")
+        header = {"format": 1, "id": samples.id, "num_samples": len(samples)}
+        root.put(f"{below}/samples.json", json.dumps(header).encode())
+    for name, column in samples.targets.items():
+        _save_targets(root, f"{below}/targets/{to_folder(name)}", column)
+    return below
+
+
+def _check_distinct(samples: Samples) -> None:
+    hashes = np.fromiter(map(hash, samples.ids), np.int64, len(samples))  # 8 bytes a sample, not a set of texts
+    values, counts = np.unique(hashes, return_counts=True)
+    suspects, seen = set(values[counts > 1].tolist()), set[str]()
+    for sample in samples.ids if suspects else ():
+        if hash(sample) in suspects:
+            if sample in seen:
+                raise BadValue(f"{samples.dataset}/{samples.split}: sample id {sample!r} occurs twice")
+            seen.add(sample)
+
+
+def _save_text(root: Root, prefix: str, ids: Sequence[str], offsets: np.ndarray) -> None:
+    """The ids, joined, in UTF-8; id i is bytes offsets[i] to offsets[i + 1]."""
+    column = make_column(root, prefix, max(1, int(offsets[-1])), "uint8", "byte")
+    for block in range(column.num_blocks):
+        span = column.rows(block)
+        first = int(np.searchsorted(offsets, span.start, side="right")) - 1
+        last = int(np.searchsorted(offsets, span.stop, side="left"))
+        text = "".join(ids[first:last]).encode() or b"\0"
+        cut = span.start - int(offsets[first])
+        column.write_block(block, np.frombuffer(text[cut : cut + len(span)], np.uint8))
+
+
+def _save_targets(root: Root, below: str, column: Targets) -> None:
+    if root.size(f"{below}/{column.hash}/classes.json") is None:
+        save_column(root, f"{below}/{column.hash}/index", column.index, "sample")
+        root.put(f"{below}/{column.hash}/classes.json", json.dumps(list(column.classes)).encode())
+    try:
+        current = root.get(f"{below}/current").decode()
+    except FileNotFoundError:
+        current = ""
+    if current != column.hash:
+        root.put(f"{below}/current", column.hash.encode())
+
+
+def load_samples(root: Root, dataset: str, split: str, samples_id: str) -> Samples:
+    """Open a stored list of samples; ids, sizes and targets are read when asked for.
+
+    Raises `MissingFeatures`, `DamagedFeatures`, `FormatError`.
+    """
+    below = samples_folder(dataset, split, samples_id)
+    try:
+        header = json.loads(root.get(f"{below}/samples.json"))
+    except FileNotFoundError:
+        raise MissingFeatures(f"{root.url}/{below} is missing: run the extract command again to write it") from None
+    except ValueError:
+        header = None
+    if not isinstance(header, dict) or header.get("format") != 1:
+        raise FormatError(f"{root.url}/{below}/samples.json is not of format 1, which is what this version reads")
+    return StoredSamples(root, dataset, split, samples_id, below)
