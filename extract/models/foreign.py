@@ -76,7 +76,11 @@ def _torchvision(arch: str, name: str) -> Foreign:
     )
     file = published.url.rpartition("/")[2]
     weights = Weights(
-        layout="named", path=f"torchvision/{file}", url=published.url, licence="torchvision: BSD-3-Clause", head=head
+        layout="own_names",
+        path=f"torchvision/{file}",
+        url=published.url,
+        licence="torchvision: BSD-3-Clause",
+        head=head,
     )
     return Foreign(net, recipe, weights, arch)
 
@@ -118,7 +122,7 @@ def _timm(arch: str, name: str, *, given: bool) -> Foreign:
         mean=tuple(settings["mean"]),
         std=tuple(settings["std"]),
     )
-    weights = Weights(layout="named", path="", head=vars(net)["pretrained_cfg"].get("classifier") or "")
+    weights = Weights(layout="own_names", path="", head=vars(net)["pretrained_cfg"].get("classifier") or "")
     return Foreign(net, recipe, weights if given else None, arch)
 
 
@@ -139,5 +143,5 @@ def _own(arch: str, module: str, function: str, *, given: bool) -> Foreign:
     recipe = recipe if isinstance(recipe, Recipe) else RECIPES[recipe or "imagenet_224"]
     source = inspect.getsourcefile(inspect.unwrap(build))
     digest = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16] if source else ""
-    weights = Weights(layout="named", path="") if given else None
+    weights = Weights(layout="own_names", path="") if given else None
     return Foreign(net, recipe, weights, f"{arch} {digest}".rstrip())
