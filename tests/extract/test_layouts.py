@@ -137,7 +137,7 @@ def test_weights_of_224_px_serve_at_384_px():
 def test_a_broken_vision_transformer_is_told_so():
     tree = made_tree("vit_imagenet21k_B16")
     tree["embedding/kernel"] = stored([16, 768])
-    with pytest.raises(BadValue, match="made.pth: an array has a shape that no vision transformer has"):
+    with pytest.raises(BadValue, match=r"made.pth: an array has a shape that no vision transformer has"):
         fit("vit_b16_in21k", tree)
     with pytest.raises(BadValue, match="not a vision transformer of Google's"):
         fit("vit_b16_in21k", {"state_dict": {}})
