@@ -103,8 +103,11 @@ def _seer(size: str) -> Backbone:
         url=f"{FAIR}vissl/model_zoo/{SEER_URLS[size]}",
         licence=SEER_LICENCE,
     )
-    note = "SEER on 1G Instagram images" + (", fine-tuned on ImageNet-1k" if "finetuned" in size else "")
-    return _row(f"seer_regnet{size}", f"regnety_{size.removesuffix('_finetuned')}", weights, note)
+    arch = f"regnety_{size.removesuffix('_finetuned')}"
+    if not size.endswith("_finetuned"):
+        return _row(f"seer_regnet{size}", arch, weights, "SEER on 1G Instagram images")
+    note = "SEER on 1G Instagram images, fine-tuned on ImageNet-1k at 384 px"
+    return _row(f"seer_regnet{size}", arch, weights, note, recipe="imagenet_384")
 
 
 _AUGREG = {

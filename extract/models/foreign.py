@@ -115,6 +115,8 @@ def _timm(arch: str, name: str, *, given: bool) -> Foreign:
 
     settings: dict[str, Any] = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
     size, part = settings["input_size"][-1], settings["crop_pct"]
+    if settings["interpolation"] not in ("bilinear", "bicubic"):
+        raise BadValue(f"{arch} resizes by {settings['interpolation']}; bilinear and bicubic are supported")
     recipe = Recipe(
         resize=(size, size) if settings["crop_mode"] == "squash" else int(size / part),
         crop=size,
