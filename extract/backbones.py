@@ -34,9 +34,9 @@ class Backbone:
         return self.weights.licence if self.weights else ""
 
 
-def _row(name: str, arch: str, weights: Weights | None, note: str = "") -> Backbone:
-    architecture = ARCHITECTURES[arch]
-    return Backbone(name=name, arch=arch, dim=architecture.dim, weights=weights, recipe=architecture.recipe, note=note)
+def _row(name: str, arch: str, weights: Weights | None, note: str = "", recipe: str = "") -> Backbone:
+    own = ARCHITECTURES[arch]
+    return Backbone(name=name, arch=arch, dim=own.dim, weights=weights, recipe=recipe or own.recipe, note=note)
 
 
 def _supervised(name: str, arch: str, file: str, drive: str = "") -> Backbone:
