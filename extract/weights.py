@@ -30,7 +30,7 @@ class Weights:
     package: str = ""
     """`module:class` of a pip package that carries the file."""
     head: str = ""
-    """Layout `named` alone: the classifier's name."""
+    """Layout `own_names` alone: the classifier's name."""
     sha256: str = ""
     """What the file must be; empty: pinned in a `.sha256` file beside it at the first download."""
     mib: int = 0

@@ -20,24 +20,53 @@ class Architecture:
     options: dict[str, Any] = field(default_factory=dict)
 
 
+def _resnet(
+    block: str, layers: tuple[int, ...], dim: int, width: int = 1, recipe: str = "imagenet_224"
+) -> Architecture:
+    options = {"block": block, "layers": layers, "width": width}
+    return Architecture(build="resnet:resnet", dim=dim, recipe=recipe, options=options)
+
+
+def _joint(count: int) -> Architecture:
+    return Architecture(build="resnet:joint_resnet50", dim=2048 * count, options={"count": count})
+
+
+def _regnet(dim: int, depth: int, w_0: int, w_a: float, w_m: float, group_width: int) -> Architecture:
+    options = {"depth": depth, "w_0": w_0, "w_a": w_a, "w_m": w_m, "group_width": group_width}
+    return Architecture(build="regnet:regnet_y", dim=dim, options=options)
+
+
+def _vit(size: int, layers: int, heads: int, dim: int) -> Architecture:
+    options = {"image_size": size, "layers": layers, "heads": heads, "dim": dim}
+    return Architecture(build="vit:vit", dim=dim, recipe=f"vit_{size}", options=options)
+
+
 def _lite(size: int, recipe: str) -> Architecture:
     return Architecture(build="efficientnet:lite", dim=1280, recipe=recipe, options={"size": size})
 
 
+_SMALL = {"resnet10": (1, 1, 1, 1), "resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
+
 ARCHITECTURES: dict[str, Architecture] = {
+    **{name: _resnet("basic", layers, 512, recipe="fewshot_224") for name, layers in _SMALL.items()},
+    "resnet50": _resnet("bottleneck", (3, 4, 6, 3), 2048),
+    **{f"resnet50w{width}": _resnet("bottleneck", (3, 4, 6, 3), 2048 * width, width) for width in (2, 4, 5)},
+    "resnet152": _resnet("bottleneck", (3, 8, 36, 3), 2048),
+    "2resnet50": _joint(2),
+    "4resnet50": _joint(4),
+    "regnety_32gf": _regnet(3712, depth=20, w_0=232, w_a=115.89, w_m=2.53, group_width=232),
+    "regnety_64gf": _regnet(4920, depth=20, w_0=352, w_a=147.48, w_m=2.4, group_width=328),
+    "regnety_128gf": _regnet(7392, depth=27, w_0=456, w_a=160.83, w_m=2.52, group_width=264),
+    "regnety_256gf": _regnet(10444, depth=27, w_0=640, w_a=230.83, w_m=2.53, group_width=373),
+    **{f"vit_b16_{size}": _vit(size, layers=12, heads=12, dim=768) for size in (224, 384)},
+    **{f"vit_l16_{size}": _vit(size, layers=24, heads=16, dim=1024) for size in (224, 384)},
+    "densenet121": Architecture(build="densenet:densenet", dim=1024, recipe="camelyon_96"),
+    "conv4": Architecture(build="convnet:conv", dim=1600, recipe="fewshot_84", options={"blocks": 4}),
+    "conv6": Architecture(build="convnet:conv", dim=1600, recipe="fewshot_84", options={"blocks": 6}),
     "efficientnet_lite0": _lite(0, "lite0_224"),
     "efficientnet_lite1": _lite(1, "lite1_240"),
     "efficientnet_lite2": _lite(2, "lite2_260"),
     "pixels": Architecture(build="pixels:flatten", dim=768, recipe="pixels_16"),
-    **{
-        f"resnet{depth}": Architecture(build="resnet:resnet", dim=512, options={"block": "basic", "layers": layers})
-        for depth, layers in ((10, (1, 1, 1, 1)), (18, (2, 2, 2, 2)), (34, (3, 4, 6, 3)))
-    },
-    **{
-        f"resnet50{suffix}": Architecture(build="resnet:resnet", dim=2048 * width, options={"width": width})
-        for suffix, width in (("", 1), ("w2", 2), ("w4", 4), ("w5", 5))
-    },
-    "resnet152": Architecture(build="resnet:resnet", dim=2048, options={"layers": (3, 8, 36, 3)}),
 }
 
 

@@ -76,7 +76,11 @@ def _torchvision(arch: str, name: str) -> Foreign:
     )
     file = published.url.rpartition("/")[2]
     weights = Weights(
-        layout="named", path=f"torchvision/{file}", url=published.url, licence="torchvision: BSD-3-Clause", head=head
+        layout="own_names",
+        path=f"torchvision/{file}",
+        url=published.url,
+        licence="torchvision: BSD-3-Clause",
+        head=head,
     )
     return Foreign(net, recipe, weights, arch)
 
@@ -111,6 +115,8 @@ def _timm(arch: str, name: str, *, given: bool) -> Foreign:
 
     settings: dict[str, Any] = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
     size, part = settings["input_size"][-1], settings["crop_pct"]
+    if settings["interpolation"] not in ("bilinear", "bicubic"):
+        raise BadValue(f"{arch} resizes by {settings['interpolation']}; bilinear and bicubic are supported")
     recipe = Recipe(
         resize=(size, size) if settings["crop_mode"] == "squash" else int(size / part),
         crop=size,
@@ -118,7 +124,7 @@ def _timm(arch: str, name: str, *, given: bool) -> Foreign:
         mean=tuple(settings["mean"]),
         std=tuple(settings["std"]),
     )
-    weights = Weights(layout="named", path="", head=vars(net)["pretrained_cfg"].get("classifier") or "")
+    weights = Weights(layout="own_names", path="", head=vars(net)["pretrained_cfg"].get("classifier") or "")
     return Foreign(net, recipe, weights if given else None, arch)
 
 
@@ -139,5 +145,5 @@ def _own(arch: str, module: str, function: str, *, given: bool) -> Foreign:
     recipe = recipe if isinstance(recipe, Recipe) else RECIPES[recipe or "imagenet_224"]
     source = inspect.getsourcefile(inspect.unwrap(build))
     digest = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16] if source else ""
-    weights = Weights(layout="named", path="") if given else None
+    weights = Weights(layout="own_names", path="") if given else None
     return Foreign(net, recipe, weights, f"{arch} {digest}".rstrip())

@@ -22,7 +22,8 @@ def resnet(block: str = "bottleneck", layers: tuple[int, ...] = (3, 4, 6, 3), wi
         for stage, blocks in enumerate(layers):
             planes, stride = 64 * width * 2**stage, min(stage + 1, 2)
             setattr(net, f"layer{stage + 1}", net._make_layer(BLOCKS[block], planes, blocks, stride))  # noqa: SLF001
-    return net  # type: ignore[no-any-return]
+    built: nn.Module = net
+    return built
 
 
 class SideBySide(nn.Module):
