@@ -73,16 +73,16 @@ def prepare(images: Images, row: int, recipes: Sequence[Recipe]) -> Decoded:
 
 
 def decoded(
-    images: Images, rows: Iterable[int], recipes: Sequence[Recipe], *, workers: int, ahead: int
+    images: Images, jobs: Iterable[tuple[int, Sequence[Recipe]]], *, workers: int, ahead: int
 ) -> Iterator[Decoded]:
-    """`prepare` of every row, in order, by `workers` threads that stay up to `ahead` samples in front.
+    """`prepare` of every (row, recipes), in order, by `workers` threads that stay up to `ahead` samples in front.
 
     Threads, not processes: PIL and torch release the interpreter while they decode and resize.
     """
     waiting: deque[Future[Decoded]] = deque()
     pool = ThreadPoolExecutor(workers, "decode")
     try:
-        for row in rows:
+        for row, recipes in jobs:
             waiting.append(pool.submit(prepare, images, row, recipes))
             if len(waiting) > ahead:
                 yield waiting.popleft().result()

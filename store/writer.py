@@ -152,10 +152,15 @@ class FeatureWriter:
         stored = x.stored() & content.stored()
         return [block for block in range(self.num_blocks) if block not in stored]
 
+    def has(self, block: int) -> bool:
+        """Whether one block is stored, without a listing."""
+        sizes = [(each.key(block), each.object_bytes(block)) for each in self._arrays]
+        return self.committed or all(self.root.size(key) == size for key, size in sizes)
+
     def write(
         self, block: int, x_BD: np.ndarray, content_B: np.ndarray, bad_rows: Mapping[int, str] | None = None
-    ) -> None:
-        """Store one block; durable when this returns.
+    ) -> bool:
+        """Store one block; durable when this returns. False: another process had stored it first, and its block stays.
 
         Args:
             x_BD: features of all rows of the block, any float dtype; cast to the set's dtype.
@@ -182,8 +187,10 @@ class FeatureWriter:
             self.root.put(f"{self.folder}/bad/{block}.{checksum}.json", text.encode())
         # Last, and never over another process's block: what is committed cannot change under its manifest.
         key = x.key(block)
-        if not self.root.put_new(key, data) and self.root.size(key) != data.nbytes:
+        first = self.root.put_new(key, data)
+        if not first and self.root.size(key) != data.nbytes:
             self.root.put(key, data)
+        return first
 
     def _refuse(self, rows: range, x_BD: np.ndarray, first: int) -> None:
         where = f"{self.key}, row {rows[first]} ({self.samples.ids[rows[first]]!r})"

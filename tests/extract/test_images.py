@@ -76,7 +76,7 @@ def test_decoding_keeps_order_and_says_what_is_bad() -> None:
     data = [encoded(Image.new("RGB", (9, 9), (i, 0, 0))) for i in range(40)]
     data[13] = data[13][:40]
     images, recipes = Images(samples(40), lambda row: data[row]), [RECIPES["pixels_16"], RECIPES["fewshot_84"]]
-    found = list(decoded(images, range(5, 40), recipes, workers=3, ahead=4))
+    found = list(decoded(images, [(row, recipes) for row in range(5, 40)], workers=3, ahead=4))
     assert [sample.row for sample in found] == list(range(5, 40))
     assert [sample.row for sample in found if sample.bad] == [13]
     assert found[-1].pixels[recipes[0]][0].unique().tolist() == [39]

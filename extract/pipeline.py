@@ -1,0 +1,143 @@
+"""Decode, forward and store, each in its own stage: while one block is written, the next is in the network."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from extract.claims import Claims
+from extract.datasets.common import Images
+from extract.images import Decoded, decoded
+from extract.precision import Forward
+from extract.recipes import Recipe
+from store.writer import CONTENT_BYTES, FeatureWriter
+
+clock = time.perf_counter
+
+
+@dataclass
+class Seconds:
+    """Where the time went. The three waits add up to the whole; decode and store run beside them."""
+
+    wait_decode: float = 0.0
+    forward: float = 0.0
+    wait_store: float = 0.0
+    store: float = 0.0
+
+    def bottleneck(self) -> str:
+        """The stage that the others waited for."""
+        return max(
+            ("decode", self.wait_decode), ("forward", self.forward), ("store", self.wait_store), key=lambda s: s[1]
+        )[0]
+
+
+@dataclass
+class Lane:
+    """One backbone on its way through one split."""
+
+    writer: FeatureWriter
+    recipe: Recipe
+    forward: Forward
+    features: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    """(B, D) of the block at hand; NaN where no image went through."""
+    pending: list[Decoded] = field(default_factory=list)
+    filled: int = 0
+    extracted: int = 0
+    """Images of this run."""
+
+    def start_block(self, rows: int) -> None:
+        self.features, self.filled = np.full((rows, self.writer.dim), np.nan, np.float32), 0
+
+    def add(self, sample: Decoded) -> None:
+        self.pending.append(sample)
+        if len(self.pending) == self.forward.batch_size:
+            self.flush()
+
+    def flush(self) -> None:
+        good = [i for i, sample in enumerate(self.pending) if not sample.bad]
+        if good:
+            pixels = [self.pending[i].pixels[self.recipe] for i in good]
+            self.features[self.filled + np.array(good)] = self.forward(pixels)
+        self.filled += len(self.pending)
+        self.pending.clear()
+
+
+@dataclass
+class Work:
+    """One block and the lanes that lack it."""
+
+    block: int
+    rows: range
+    lanes: list[Lane]
+    content: np.ndarray
+    """(B, 16) uint8"""
+    bad: dict[int, str] = field(default_factory=dict)
+
+    def add(self, sample: Decoded) -> bool:
+        """Hand one sample to every lane, in order; True when the block is whole."""
+        first, last = sample.row == self.rows[0], sample.row == self.rows[-1]
+        if sample.bad:
+            self.bad[sample.row] = sample.bad
+        self.content[sample.row - self.rows[0]] = np.frombuffer(sample.content, np.uint8)
+        for lane in self.lanes:
+            if first:
+                lane.start_block(len(self.rows))
+            lane.add(sample)
+            if last:
+                lane.flush()
+                lane.extracted += len(self.rows)
+        return last
+
+
+def fill(
+    images: Images,
+    lanes: Sequence[Lane],
+    claims: Claims,
+    *,
+    workers: int,
+    seconds: Seconds,
+    on_sample: Callable[[Decoded], None],
+) -> None:
+    """Fill the blocks that `claims` hands out. `on_sample` sees every sample and may raise at a bad one.
+
+    What was forwarded when an error came is not stored; blocks that were whole are.
+    """
+    works: deque[Work] = deque()
+    ahead = 2 * max(lane.forward.batch_size for lane in lanes)
+
+    def jobs() -> Iterator[tuple[int, list[Recipe]]]:
+        for block, need in claims:
+            active = [lanes[i] for i in need]
+            rows = active[0].writer.rows(block)
+            works.append(Work(block, rows, active, np.zeros((len(rows), CONTENT_BYTES), np.uint8)))
+            recipes = list(dict.fromkeys(lane.recipe for lane in active))
+            yield from ((row, recipes) for row in rows)
+
+    def store(work: Work, features: list[np.ndarray]) -> None:
+        start = clock()
+        for lane, x_BD in zip(work.lanes, features, strict=True):
+            if not lane.writer.write(work.block, x_BD, work.content, work.bad):
+                claims.backwards = True
+        seconds.store += clock() - start
+
+    with ThreadPoolExecutor(1, "store") as storing:
+        stored: Future[None] = storing.submit(lambda: None)
+        last = clock()
+        for sample in decoded(images, jobs(), workers=workers, ahead=ahead):
+            ready = clock()
+            seconds.wait_decode += ready - last
+            on_sample(sample)
+            whole = works[0].add(sample)
+            last = clock()
+            seconds.forward += last - ready
+            if whole:
+                stored.result()  # one block in the network, one on its way to the store
+                work = works.popleft()
+                stored = storing.submit(store, work, [lane.features for lane in work.lanes])
+                seconds.wait_store += clock() - last
+                last = clock()
+        stored.result()
+        seconds.wait_store += clock() - last

@@ -1,0 +1,65 @@
+from extract.claims import Claims, next_block
+
+
+class Made:
+    """A feature set of `count` blocks that several ranks fill."""
+
+    def __init__(self, count: int, stored: set[int] | None = None) -> None:
+        self.count, self.stored = count, set(stored or ())
+
+    def missing(self) -> list[int]:
+        return [block for block in range(self.count) if block not in self.stored]
+
+    def has(self, block: int) -> bool:
+        return block in self.stored
+
+
+def test_own_blocks_first_then_the_end_of_the_longest_share() -> None:
+    assert next_block(range(8), 1, 4) == 1
+    assert next_block(range(8), 1, 4, backwards=True) == 5
+    assert next_block([0, 4, 8, 2, 6], 1, 4) == 8
+    assert next_block([0, 2], 1, 4) is None, "a share's only block is being done by its owner"
+    assert next_block([], 0, 1) is None
+
+
+def test_ranks_that_take_turns_do_every_block_once() -> None:
+    made = Made(23)
+    ranks = [iter(Claims([made], rank, 4)) for rank in range(4)]
+    done: list[int] = []
+    while ranks:
+        for claims in list(ranks):
+            found = next(claims, None)
+            if found is None:
+                ranks.remove(claims)
+            else:
+                made.stored.add(found[0])
+                done.append(found[0])
+    assert sorted(done) == list(range(23))
+
+
+def test_a_lost_rank_costs_one_block() -> None:
+    made = Made(40)
+    for rank in (0, 1, 3):  # rank 2 never came
+        for block, _ in Claims([made], rank, 4):
+            made.stored.add(block)
+    assert made.missing() == [2]
+    assert [block for block, _ in Claims([made], 2, 4)] == [2]
+
+
+def test_sets_that_lack_different_blocks_share_the_decoding() -> None:
+    sets = [Made(4, {0, 1}), Made(4, {1, 3}), Made(4, {0, 1, 2, 3})]
+    assert list(Claims(sets, 0, 1)) == [(0, [1]), (2, [0, 1]), (3, [0])]
+
+
+def test_two_processes_of_one_rank_meet_once() -> None:
+    made = Made(20)
+    first, second = Claims([made], 0, 1), Claims([made], 0, 1)
+    one, two = iter(first), iter(second)
+    work = 0
+    while made.missing():
+        blocks = [found[0] for found in (next(one, None), next(two, None)) if found]
+        if len(blocks) == 2 and blocks[0] == blocks[1]:
+            second.backwards = True
+        work += len(blocks)
+        made.stored.update(blocks)
+    assert work <= 22
