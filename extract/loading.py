@@ -113,14 +113,14 @@ def _parts(path: Path, name: str, weights: Weights, net: nn.Module) -> Parts:
 
 
 def _fill(net: nn.Module, parts: Parts) -> None:
-    """Give the network its values, one tensor at a time."""
-    for key, empty in net.state_dict().items():
+    """Give the network its values, one tensor at a time; all of its memory is taken first, so that none is torn."""
+    if any(value.is_meta for value in net.state_dict().values()):
+        net.to_empty(device="cpu")
+    for key, value in net.state_dict().items():
         if key in parts.backbone:
-            value = parts.backbone[key].read().to(empty.dtype)
+            value.copy_(parts.backbone[key].read())
         else:  # num_batches_tracked, which torch before 0.4.1 did not have
-            value = torch.zeros((), dtype=empty.dtype)
-        module, _, leaf = key.rpartition(".")
-        net.get_submodule(module).load_state_dict({leaf: value}, strict=False, assign=True)
+            value.zero_()
 
 
 def sha256_parameters(net: nn.Module) -> str:
