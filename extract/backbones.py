@@ -12,8 +12,6 @@ from store.errors import BadValue, UnknownName
 
 FAIR = "https://dl.fbaipublicfiles.com/"
 GOOGLE = "https://storage.googleapis.com/vit_models/"
-SEER_LICENCE = "SEER License, non-commercial research: facebookresearch/vissl projects/SEER/MODEL_LICENSE.md"
-SWAV_LICENCE = "see LICENSE of facebookresearch/swav"
 LIST = "see  python -m extract --list"
 
 
@@ -63,7 +61,7 @@ def _swav(width: int) -> Backbone:
         path=f"self_supervised_pretrain/{file}",
         also=(f"swav/{file}",),
         url=f"{FAIR}deepcluster/{file}",
-        licence=SWAV_LICENCE,
+        licence="SWAV licence",
     )
     return _row(f"swav_resnet50{suffix}", f"resnet50{suffix}", weights, "SWAV on ImageNet-1k, 400 epochs")
 
@@ -101,7 +99,7 @@ def _seer(size: str) -> Backbone:
         path=f"self_supervised_pretrain/{file}",
         also=(f"seer/{file}",),
         url=f"{FAIR}vissl/model_zoo/{SEER_URLS[size]}",
-        licence=SEER_LICENCE,
+        licence="SEER License",
     )
     arch = f"regnety_{size.removesuffix('_finetuned')}"
     if not size.endswith("_finetuned"):

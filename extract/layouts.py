@@ -70,7 +70,8 @@ def _named(path: Path, tree: Any, shapes: Shapes, _head: str, *, layout: str) ->
 
 def own_names(path: Path, tree: Any, shapes: Shapes, head: str) -> Parts:
     """The network's own names, perhaps below `state_dict` or `model`; `head` is what its classifier is called."""
-    naming = Naming(below=("state_dict", "model_state_dict", "model"))
+    dense = (r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2")  # torchvision's files of 2017 have `norm.1`
+    naming = Naming(below=("state_dict", "model_state_dict", "model"), rename=(dense,))
     if head:
         heads = tuple((f"{prefix}{head}.weight", f"{prefix}{head}.bias") for prefix in naming.prefixes)
         # GoogLeNet's and Inception's auxiliary heads serve their training alone

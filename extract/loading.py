@@ -17,7 +17,7 @@ from extract.models import ARCHITECTURES
 from extract.models.foreign import Foreign, build_foreign, measure_dim
 from extract.models.untrained import fill_untrained
 from extract.recipes import RECIPES, Recipe
-from extract.weights import Weights, find_weights, sha256_file
+from extract.weights import Weights, find_weights, sha256_file, verify_file
 from store.errors import BadValue
 
 
@@ -95,12 +95,14 @@ def build(backbone: Backbone, *, given: bool) -> Foreign:
 
 
 def _verified(name: str, known: Weights, file: str | None, root: str | None) -> tuple[Path, str]:
-    """The file of the weights and its sha256, compared with the one known."""
+    """The file of the weights and its sha256, which must be the known one unless the user gave the file."""
     path = find_weights(name, known, file, root)
-    sha256 = sha256_file(path)
-    if file is None and known.sha256 and sha256 != known.sha256:
-        raise BadValue(f"{path}: its sha256 is {sha256}, that of {name} is {known.sha256}; fetch it again")
-    return path, sha256
+    return path, sha256_file(path) if file is not None else verify_file(name, path, known.sha256)
+
+
+def check_file(name: str, weights: Weights, path: Path) -> None:
+    """Raise BadValue unless `path` holds weights that fit the backbone `name`. Reads names and shapes alone."""
+    _parts(path, name, weights, build(find_backbone(name), given=True).net)
 
 
 def _parts(path: Path, name: str, weights: Weights, net: nn.Module) -> Parts:
@@ -111,14 +113,14 @@ def _parts(path: Path, name: str, weights: Weights, net: nn.Module) -> Parts:
 
 
 def _fill(net: nn.Module, parts: Parts) -> None:
-    """Give the network its values, one tensor at a time."""
-    for key, empty in net.state_dict().items():
+    """Give the network its values, one tensor at a time; all of its memory is taken first, so that none is torn."""
+    if any(value.is_meta for value in net.state_dict().values()):
+        net.to_empty(device="cpu")
+    for key, value in net.state_dict().items():
         if key in parts.backbone:
-            value = parts.backbone[key].read().to(empty.dtype)
+            value.copy_(parts.backbone[key].read())
         else:  # num_batches_tracked, which torch before 0.4.1 did not have
-            value = torch.zeros((), dtype=empty.dtype)
-        module, _, leaf = key.rpartition(".")
-        net.get_submodule(module).load_state_dict({leaf: value}, strict=False, assign=True)
+            value.zero_()
 
 
 def sha256_parameters(net: nn.Module) -> str:

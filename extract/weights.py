@@ -9,7 +9,13 @@ from pathlib import Path
 
 from store.errors import BadValue
 
-OWN_LICENCE = "none stated"
+LICENCES = {
+    "SEER License": "non-commercial research only: facebookresearch/vissl projects/SEER/MODEL_LICENSE.md",
+    "SWAV licence": "LICENSE of facebookresearch/swav, read it before any use but research",
+    "Apache-2.0": "https://www.apache.org/licenses/LICENSE-2.0",
+    "BSD-3-Clause": "torchvision's; its weights may carry their datasets' terms",
+    "none stated": "the authors state none: ask them before any use but research",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +38,11 @@ class Weights:
     head: str = ""
     """Layout `own_names` alone: the classifier's name."""
     sha256: str = ""
-    """What the file must be; empty: pinned in a `.sha256` file beside it at the first download."""
+    """What the file must be, or how that begins; empty: what `python -m extract.download` pinned beside it."""
     mib: int = 0
     """Size where known, in MiB."""
-    licence: str = OWN_LICENCE
+    licence: str = "none stated"
+    """A key of LICENCES."""
 
     @property
     def source(self) -> str:
@@ -49,11 +56,17 @@ def default_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "motherlode" / "weights"
 
 
-def candidates(weights: Weights, root: Path) -> Iterator[Path]:
+def roots(root: str | None) -> tuple[Path, ...]:
+    """Where weights are looked for: the root given, else the default one and the working directory."""
+    return (Path(root).expanduser(),) if root else (default_root(), Path())
+
+
+def candidates(weights: Weights, root: str | None) -> Iterator[Path]:
     """Every place where the file may lie, the downloader's own first."""
-    for path in (weights.path, *weights.also):
-        yield root / path
-        yield root / "checkpoints" / path
+    for top in roots(root):
+        for path in (weights.path, *weights.also):
+            yield top / path
+            yield top / "checkpoints" / path
 
 
 def find_weights(name: str, weights: Weights, file: str | None = None, root: str | None = None) -> Path:
@@ -64,11 +77,10 @@ def find_weights(name: str, weights: Weights, file: str | None = None, root: str
         return Path(file)
     if weights.package:
         return _packaged(name, weights)
-    top = Path(root).expanduser() if root else default_root()
-    for path in candidates(weights, top):
+    for path in candidates(weights, root):
         if path.is_file():
             return path
-    raise BadValue(_missing(name, weights, top))
+    raise BadValue(_missing(name, weights, roots(root)[0]))
 
 
 def _packaged(name: str, weights: Weights) -> Path:
@@ -81,17 +93,35 @@ def _packaged(name: str, weights: Weights) -> Path:
 
 
 def _missing(name: str, weights: Weights, root: Path) -> str:
+    place = root / (weights.archive or weights.path)
+    if not weights.source:
+        return f"no weights of {name}: they are not published; put yours at {place}, or pass --weights FILE"
     size = f", {weights.mib} MiB" if weights.mib else ""
-    if weights.source:
-        how = (
-            f"run  python -m extract.download {name}  ({weights.source}{size}), "
-            f"or fetch it elsewhere and put it at {root / (weights.archive or weights.path)}"
-        )
-    else:
-        how = f"they are not published: put yours at {root / weights.path}"
-    return f"no weights of {name} below {root}: {how}, or pass --weights FILE"
+    again = f" and run  python -m extract.download {name}  there to unpack it" if weights.archive else ""
+    return (
+        f"no weights of {name} below {root}: run  python -m extract.download {name}  ({weights.source}{size}); "
+        f"offline, put that file at {place}{again}, or pass --weights FILE"
+    )
 
 
 def sha256_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def pin_of(path: Path) -> Path:
+    """The file beside `path` that holds its sha256, as `sha256sum` writes and checks it."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def verify_file(name: str, path: Path, known: str) -> str:
+    """The sha256 of a backbone's file; raises BadValue unless it is the known one, or the one pinned at download."""
+    pin = pin_of(path)
+    expected = known or (pin.read_text().split()[0] if pin.is_file() else "")
+    sha256 = sha256_file(path)
+    if not sha256.startswith(expected):
+        raise BadValue(
+            f"{path}: its sha256 is {sha256}, that of {name} is {expected}: it is damaged, or another file; "
+            f"delete it and fetch it again, or pass it as --weights FILE"
+        )
+    return sha256

@@ -15,6 +15,8 @@ from extract.recipes import RECIPES, Recipe
 from extract.weights import Weights
 from store.errors import BadValue, UnknownName
 
+WITH_AUXILIARY = ("googlenet", "inception_v3")
+
 
 class Foreign(NamedTuple):
     """A network without its head."""
@@ -61,10 +63,9 @@ def _torchvision(arch: str, name: str) -> Foreign:
             "torchvision model", name, known, "python -c 'import torchvision; print(torchvision.models.list_models())'"
         )
     published: Any = models.get_model_weights(name).DEFAULT
-    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    # as torchvision does with pretrained weights: another normalisation, no heads of training
+    options = {"aux_logits": False, "transform_input": True, "init_weights": False} if name in WITH_AUXILIARY else {}
     net = models.get_model(name, weights=None, **options)
-    if name in ("googlenet", "inception_v3"):
-        net.aux_logits = False  # heads of training alone; their weights are left over
     head = _drop_last_linear(arch, net)
     eval_crop = published.transforms()
     recipe = Recipe(
@@ -78,8 +79,10 @@ def _torchvision(arch: str, name: str) -> Foreign:
     weights = Weights(
         layout="own_names",
         path=f"torchvision/{file}",
+        also=(str(Path(torch.hub.get_dir()) / "checkpoints" / file),),
+        sha256=file.rpartition("-")[2].partition(".")[0],  # its beginning is in the name
         url=published.url,
-        licence="torchvision: BSD-3-Clause",
+        licence="BSD-3-Clause",
         head=head,
     )
     return Foreign(net, recipe, weights, arch)

@@ -1,0 +1,75 @@
+"""A web server on loopback that misbehaves as told."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+
+@dataclass
+class Site:
+    """What the server has, and how it answers."""
+
+    url: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    ranges: bool = True
+    """Whether it answers a request for a range with that range."""
+    drop_after: list[int] = field(default_factory=list)
+    """Bytes after which it closes the connection: one number an answer, then no more."""
+    says_size: bool = True
+    status: list[int] = field(default_factory=list)
+    """Codes to answer with, one a request, before it behaves."""
+    asked: list[str] = field(default_factory=list)
+    """Range headers of the requests so far."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: "Server"
+
+    def do_GET(self) -> None:
+        site = self.server.site
+        site.asked.append(self.headers.get("Range", ""))
+        content = site.files.get(self.path)
+        if site.status or content is None:
+            self.send_error(site.status.pop(0) if site.status else 404)
+            return
+        etag, start = f'"{hashlib.sha256(content).hexdigest()[:8]}"', 0
+        if site.ranges and "Range" in self.headers and self.headers.get("If-Range", etag) == etag:
+            start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
+            if start >= len(content):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(content)}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        else:
+            self.send_response(200)
+        self.send_header("ETag", etag)
+        if site.says_size:
+            self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        limit = site.drop_after.pop(0) if site.drop_after else len(content)
+        self.wfile.write(content[start : start + limit])
+
+    def log_message(self, *_args: object) -> None:
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    site: Site
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with Server(("127.0.0.1", 0), Handler) as server:
+        server.site = Site(url=f"http://127.0.0.1:{server.server_address[1]}")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server.site
+        server.shutdown()
+        thread.join()
