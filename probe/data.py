@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from probe import ranks
 from probe.prepare import Prepare
 from store.concat import Concat
 
@@ -21,7 +21,7 @@ class Source(Protocol):
     dtype: np.dtype
 
     def read(self, rows: slice | np.ndarray) -> np.ndarray:
-        """Rows (n, D); not to be written to."""
+        """Rows (n, D); they may be the memory that is held: not to be written to."""
 
 
 class Held:
@@ -57,29 +57,47 @@ class Streamed:
             edge += high - low
         return out
 
-    def load(self) -> Held:
-        """All rows into memory, a block at a time."""
-        x_ND = np.empty(self.shape, self.dtype)
+    def load(self, rows: np.ndarray) -> Held:
+        """These rows, ascending, into memory, a block at a time."""
+        x_ND = np.empty((len(rows), self.shape[1]), self.dtype)
         step = self.x.block_rows
-        for start in range(0, self.shape[0], step):
-            x_ND[start : start + step] = self.read(slice(start, start + step))
+        for start in range(0, len(rows), step):
+            x_ND[start : start + step] = self.read(_span(rows[start : start + step]))
         return Held(x_ND)
 
 
 @dataclass(frozen=True)
 class Data:
-    """Training or evaluation rows: features through `prepare`, and class indices."""
+    """Training or evaluation rows: features through `prepare`, and class indices.
+
+    Positions number the samples over all ranks; this rank holds the features of some of them, in ascending order.
+    """
 
     pieces: tuple[tuple[Source, np.ndarray], ...]
-    """Sources and the row numbers that are used of each, ascending."""
-    y_N: Tensor
-    """(N,) int64 class indices, of these rows"""
+    """Sources and the row numbers that are used of each, ascending: the local rows, one after the other"""
+    positions: np.ndarray
+    """(N,) int64 the position of every local row, ascending"""
+    labels: np.ndarray
+    """(total,) int64 the class index at every position"""
     num_classes: int
     prepare: Prepare
     device: torch.device
+    views: tuple[tuple[tuple[Source, np.ndarray], ...], ...] = ()
+    """The same rows seen in other crops: what stands in for `pieces` in one epoch after the other"""
 
     def __len__(self) -> int:
-        return len(self.y_N)
+        """Rows on this rank."""
+        return len(self.positions)
+
+    @property
+    def total(self) -> int:
+        """Rows over all ranks."""
+        return len(self.labels)
+
+    @cached_property
+    def y_N(self) -> Tensor:
+        """(N,) int64: classes of the local rows."""
+        return torch.from_numpy(self.labels[self.positions]).to(self.device)
 
     @property
     def dim(self) -> int:
@@ -93,59 +111,82 @@ class Data:
     def streamed(self) -> bool:
         return any(isinstance(source, Streamed) for source, _ in self.pieces)
 
-    @property
-    def total(self) -> int:
-        """Rows over all ranks."""
-        return int(ranks.add(torch.tensor(len(self), dtype=torch.float64, device=self.device)))
-
     def chunks(self, rows: int | None = None) -> Iterator[tuple[slice, Tensor]]:
-        """One pass: (positions, float32 features (n, D')) in order."""
+        """One pass: (local rows, their float32 features (n, D')) in order. The tensors are the caller's."""
         for span, raw in self.raw_chunks(rows):
             yield span, self.prepare(raw)
 
     def raw_chunks(self, rows: int | None = None) -> Iterator[tuple[slice, Tensor]]:
+        """One pass over the features as they are stored. The tensors may be the memory that is held."""
         step = rows or max(64, CHUNK_BYTES // (4 * self.raw_dim))
         done = 0
         for source, numbers in self.pieces:
             for start in range(0, len(numbers), step):
                 part = numbers[start : start + step]
-                x = self._tensor(source.read(_span(part)))
-                yield slice(done, done + len(part)), x
+                yield slice(done, done + len(part)), self._tensor(source.read(_span(part)))
                 done += len(part)
 
-    def read(self, positions: np.ndarray) -> Tensor:
-        """Prepared features (n, D') of any positions, in their order."""
-        x = torch.empty((len(positions), self.raw_dim), dtype=torch.float32, device=self.device)
-        first = 0
-        for source, numbers in self.pieces:
-            mine = np.flatnonzero((positions >= first) & (positions < first + len(numbers)))
+    def local(self, positions: np.ndarray) -> np.ndarray:
+        """Which local rows lie at these positions; those of other ranks are left out. Keeps the order."""
+        if len(self) == self.total:
+            return positions
+        found = np.searchsorted(self.positions, positions)
+        here: np.ndarray = found[self.positions[np.minimum(found, len(self) - 1)] == positions]
+        return here
+
+    def read(self, rows: np.ndarray, view: int = 0) -> Tensor:
+        """Prepared features (n, D') of local rows in any order, in one of the views."""
+        pieces = self.views[view] if self.views else self.pieces
+        x, first = None, 0
+        for source, numbers in pieces:
+            mine = np.flatnonzero((rows >= first) & (rows < first + len(numbers)))
+            if mine.size == len(rows):
+                return self.prepare(self._tensor(source.read(numbers[rows - first])))
             if mine.size:
-                raw = self._tensor(source.read(numbers[positions[mine] - first]))
-                if mine.size == len(positions):
-                    return self.prepare(raw)
+                raw = self._tensor(source.read(numbers[rows[mine] - first]))
+                x = torch.empty((len(rows), self.raw_dim), dtype=torch.float32, device=self.device) if x is None else x
                 x[torch.from_numpy(mine)] = raw.float()
             first += len(numbers)
+        assert x is not None
         return self.prepare(x)
 
     def _tensor(self, raw: np.ndarray) -> Tensor:
-        return torch.from_numpy(raw if raw.flags.writeable else raw.copy()).to(self.device)
+        return torch.from_numpy(raw).to(self.device)
 
     def take(self, positions: np.ndarray) -> "Data":
-        """These rows alone, ascending; features are not copied."""
+        """The samples at these positions alone, ascending; features are not copied."""
         positions = np.sort(positions)
-        pieces, first = [], 0
-        for source, numbers in self.pieces:
-            mine = positions[(positions >= first) & (positions < first + len(numbers))]
-            pieces.append((source, numbers[mine - first]))
-            first += len(numbers)
-        return replace(self, pieces=tuple(pieces), y_N=self.y_N[torch.from_numpy(positions)])
+        rows = self.local(positions)
+
+        def chosen(pieces: tuple[tuple[Source, np.ndarray], ...]) -> tuple[tuple[Source, np.ndarray], ...]:
+            edges = np.cumsum([0, *(len(numbers) for _, numbers in pieces)])
+            return tuple(
+                (source, numbers[rows[(rows >= low) & (rows < high)] - low])
+                for (source, numbers), low, high in zip(pieces, edges[:-1], edges[1:], strict=True)
+            )
+
+        return replace(
+            self,
+            pieces=chosen(self.pieces),
+            positions=np.searchsorted(positions, self.positions[rows]),
+            labels=self.labels[positions],
+            views=tuple(chosen(pieces) for pieces in self.views),
+        )
 
     def prepared_by(self, prepare: Prepare) -> "Data":
         return replace(self, prepare=prepare.to(self.device))
 
     def join(self, other: "Data") -> "Data":
-        """These rows, then the other's, as one."""
-        return replace(self, pieces=self.pieces + other.pieces, y_N=torch.cat([self.y_N, other.y_N]))
+        """These samples, then the other's, as one; views rotate together, and one without any shows its only one."""
+        count = max(len(self.views), len(other.views))
+        ours, theirs = self.views or (self.pieces,), other.views or (other.pieces,)
+        return replace(
+            self,
+            pieces=self.pieces + other.pieces,
+            positions=np.concatenate([self.positions, other.positions + self.total]),
+            labels=np.concatenate([self.labels, other.labels]),
+            views=tuple(ours[i % len(ours)] + theirs[i % len(theirs)] for i in range(count)),
+        )
 
 
 def _span(rows: np.ndarray) -> slice | np.ndarray:

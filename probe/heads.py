@@ -21,21 +21,29 @@ class LinearHead:
     def num_parameters(self) -> int:
         return self.weight.numel() + self.bias.numel()
 
+    def silent(self) -> "LinearHead":
+        """All logits 0."""
+        return LinearHead(torch.zeros_like(self.weight), torch.zeros_like(self.bias))
+
 
 @dataclass(frozen=True)
 class CosineHead:
-    """scale * cos(x, w_c). Source: Chen et al., "A closer look at few-shot classification" (2019), Baseline++."""
+    """scale * |w_c| cos(x, w_c). Source: Chen et al., "A closer look at few-shot classification" (2019), distLinear."""
 
     weight: Tensor
-    """(C, D); only its direction counts"""
+    """(C, D)"""
     scale: float
 
     def __call__(self, x_ND: Tensor) -> Tensor:
-        return self.scale * linear(normalize(x_ND, dim=1), normalize(self.weight, dim=1))
+        return self.scale * linear(normalize(x_ND, dim=1), self.weight)
 
     @property
     def num_parameters(self) -> int:
         return self.weight.numel()
+
+    def silent(self) -> "CosineHead":
+        """All logits 0."""
+        return CosineHead(torch.zeros_like(self.weight), self.scale)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from probe.data import Streamed
 
 if TYPE_CHECKING:
@@ -38,10 +40,10 @@ def hold(splits: "dict[str, Split]", budget: int | None) -> "dict[str, Split]":
     kept = {}
     for role, split in splits.items():
         source, rows = split.data.pieces[0]
-        size = source.shape[0] * source.shape[1] * source.dtype.itemsize
+        size = len(rows) * source.shape[1] * source.dtype.itemsize
         if isinstance(source, Streamed) and size <= left:
             left -= size
-            split = replace(split, data=replace(split.data, pieces=((source.load(), rows),)))  # noqa: PLW2901
+            split = replace(split, data=replace(split.data, pieces=((source.load(rows), np.arange(len(rows))),)))  # noqa: PLW2901
         else:
             log.info("%s: %.1f GB do not fit in the memory given: streamed", role, size / 1e9)
         kept[role] = split

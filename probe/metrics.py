@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from probe import ranks
 from probe.data import Data
 
 BINS = 15
@@ -36,17 +36,17 @@ class Predictions:
 
 def predict(heads: Sequence[Any], data: Data) -> list[Predictions]:
     """Predictions of several heads in one pass over the features; logits are never kept."""
-    kept: list[list[tuple[Tensor, ...]]] = [[] for _ in heads]
+    n, width = len(data), min(5, data.num_classes)
+    kept = [(torch.empty((n, width), dtype=torch.int64), torch.empty(n), torch.empty(n)) for _ in heads]
     for rows, x_BD in data.chunks():
         y = data.y_N[rows]
-        for head, parts in zip(heads, kept, strict=True):
+        for head, (top, likelihood, confidence) in zip(heads, kept, strict=True):
             log_p = head(x_BD).float().log_softmax(1)
-            top = log_p.topk(min(5, log_p.shape[1]), dim=1)
-            parts.append((top.indices, log_p.gather(1, y.clamp_min(0)[:, None])[:, 0], top.values[:, 0].exp()))
-    y_N = data.y_N.cpu().numpy()
-    return [
-        Predictions(y_N, *(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))) for parts in kept
-    ]
+            best = log_p.topk(width, dim=1)
+            top[rows], confidence[rows] = best.indices.cpu(), best.values[:, 0].exp().cpu()
+            likelihood[rows] = log_p.gather(1, y[:, None])[:, 0].cpu()
+    order = np.argsort(ranks.gather(data.positions))
+    return [Predictions(data.labels, *(ranks.gather(part.numpy())[order] for part in parts)) for parts in kept]
 
 
 def wilson(correct: int, total: int) -> tuple[float, float]:

@@ -104,6 +104,23 @@ class Prepare:
             left.append(rest)
         return torch.cat(parts, 1).float(), bias.float(), Prepare([high - low for low, high in self.columns], left)
 
+    def unfold(self, weight_CD: Tensor, bias_C: Tensor) -> tuple[Tensor, Tensor]:
+        """The inverse of `fold` for standardised blocks: a head on stored features as one on prepared features.
+
+        Raises: BadValue: a block has other steps than `std` or none.
+        """
+        weights, bias = [], bias_C.double()
+        for w, steps in zip(torch.split(weight_CD.double(), self.widths, dim=1), self.steps, strict=True):
+            if [step.kind for step in steps] not in ([], ["scale"]):
+                raise BadValue("to start from stored heads, blocks are standardised (the default) or :raw")
+            if steps:
+                assert steps[0].mean is not None
+                assert steps[0].scale is not None
+                bias = bias + w @ steps[0].mean.double()
+                w = torch.where(steps[0].scale > 0, w / steps[0].scale, 0.0)  # noqa: PLW2901
+            weights.append(w)
+        return torch.cat(weights, 1).float(), bias.float()
+
     def state(self) -> tuple[list[list[str]], dict[str, np.ndarray]]:
         """Step names per block, and their arrays by `<block>.<step>.<field>`: what store/heads.py keeps."""
         arrays = {}

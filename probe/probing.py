@@ -5,6 +5,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import torch
 
 from probe import ranks
@@ -105,10 +106,10 @@ def _open(root: Root, config: ProbeConfig, blocks: list[Block], device: torch.de
 
 
 def _check_classes(train: Data, classes: tuple[str, ...], config: ProbeConfig) -> None:
-    present = torch.unique(train.y_N)
+    present = np.unique(train.labels)
     if len(present) < 2:
         raise BadValue(
-            f"{config.dataset}/{config.train}: every {config.target} is {classes[int(present[0])]!r}; "
+            f"{config.dataset}/{config.train}: every {config.target} is {classes[present[0]]!r}; "
             "a head needs at least two classes: choose another --target"
         )
     if len(present) < len(classes):

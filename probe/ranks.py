@@ -1,7 +1,9 @@
 """Sums over the processes of torchrun; one process adds nothing."""
 
 import os
+from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -36,3 +38,16 @@ def share(count: int) -> range:
     if not dist.is_initialized():
         return range(count)
     return range(count * rank() // size(), count * (rank() + 1) // size())
+
+
+def count() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def gather(rows: np.ndarray) -> np.ndarray:
+    """The rows of every rank, one rank after the other, on every rank."""
+    if not dist.is_initialized():
+        return rows
+    parts: list[Any] = [None] * count()
+    dist.all_gather_object(parts, rows)
+    return np.concatenate(parts)

@@ -65,12 +65,12 @@ def choose(
         grid = _grid(fits, None, scores)
         return Choice(fits[chosen], data, grid, chosen, None, "chosen on the test split: optimistic")
     if select == "kfold":
-        part_N = stratified(whole.y_N.cpu().numpy(), folds, seed)
+        part_N = stratified(whole.labels, folds, seed)
         pairs = [(np.flatnonzero(part_N != k), np.flatnonzero(part_N == k)) for k in range(folds)]
         how = f"chosen by {folds} stratified folds of train+val, refitted on all"
         held = [(whole.take(fit_rows), whole.take(val_rows)) for fit_rows, val_rows in pairs]
     elif val is None:
-        part_N = stratified(train.y_N.cpu().numpy(), VAL_PART, seed)
+        part_N = stratified(train.labels, VAL_PART, seed)
         how = "chosen on a stratified fifth of train, refitted on all of train"
         held = [(train.take(np.flatnonzero(part_N != 0)), train.take(np.flatnonzero(part_N == 0)))]
     else:

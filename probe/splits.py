@@ -27,7 +27,7 @@ class Split:
     x: Concat
     data: Data
     rows: np.ndarray
-    """(n,) rows of x that have a target, ascending; position i of data is row rows[i]"""
+    """(n,) rows of x that have a target, ascending: data's position i is row rows[i]"""
     target: Targets
 
 
@@ -61,7 +61,9 @@ def open_split(
     widths = [high - low for low, high in ranges]
     plain = Prepare(widths, [[] for _ in widths])
     source = Streamed(x, ranges)
-    data = Data(((source, rows),), torch.from_numpy(y_N[rows]).to(device), len(classes), plain, device)
+    mine = ranks.share(len(rows))
+    here = np.arange(mine.start, mine.stop)
+    data = Data(((source, rows[here]),), here, y_N[rows], len(classes), plain, device)
     return Split(x, data, rows, target)
 
 

@@ -14,6 +14,9 @@ LAMBDAS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 class Solver:
     what: str
     """For --list."""
+    file: str
+    """In this folder."""
+    function: str = "fit"
     weight_decay: tuple[float, ...] = LAMBDAS
     """The default grid; () where the solver has none."""
     probabilities: bool = True
@@ -21,8 +24,27 @@ class Solver:
 
 
 SOLVERS: dict[str, Solver] = {
-    "lbfgs": Solver(what="full-batch multinomial logistic regression, a path of weight decays, to a tolerance"),
-}
+    "lbfgs": Solver(file="lbfgs", what="multinomial logistic regression to a tolerance, a path of weight decays"),
+    "sgd": Solver(
+        file="sgd", what="the paper's protocol: BatchNorm, SGD, 28 epochs; the whole grid in one pass over the data",
+        weight_decay=(1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 5e-2),
+    ),
+    "cosine": Solver(
+        file="sgd", function="fit_cosine", what="cosine classifier, scaled, weights normalised; trained like sgd",
+        weight_decay=(0.0, 1e-6, 1e-5, 1e-4),
+    ),
+    "ridge": Solver(
+        file="ridge", what="least squares in closed form, one Gram matrix for all weight decays",
+        weight_decay=(1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0), probabilities=False,
+    ),
+    "nearest": Solver(file="nearest", what="nearest class mean", weight_decay=(), probabilities=False),
+    "knn": Solver(file="knn", what="k nearest neighbours by cosine, exact (faiss)", weight_decay=()),
+    "sklearn": Solver(file="sklearn", what="scikit-learn's LogisticRegression: the reference"),
+    "sklearn_sgd": Solver(
+        file="sklearn", function="fit_sgd", what="scikit-learn's SGDClassifier, hinge loss: another reference",
+        weight_decay=(1e-6, 1e-5, 1e-4, 1e-3, 1e-2), probabilities=False,
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +52,32 @@ class Settings:
     weight_decay: tuple[float, ...]
     """The grid of λ in mean loss + λ/2 |W|²."""
     seed: int = 0
-    tolerance: float = 1e-4
-    """Where `lbfgs` stops: the largest absolute entry of the gradient of the mean objective."""
-    max_passes: int = 2000
+    tolerance: float = 1e-5
+    """Where `lbfgs` stops: the part of the objective that it still expects to fall."""
+    max_passes: int = 1000
+    k: tuple[int, ...] = (10, 20, 100)
+    """Grid of `knn`."""
+    temperature: float = 0.07
+    """Of `knn`'s votes."""
+    lr: tuple[float, ...] = ()
+    """Grid of `sgd` and `cosine`; () takes the solver's own."""
+    seeds: tuple[int, ...] = (0,)
+    """Grid of random starts of `sgd` and `cosine`; the order of batches is `seed`'s, the same for all."""
+    epochs: int = 28
+    batch: int = 256
+    batch_norm: str = "affine"
+    """Before the head of `sgd`: affine, plain (without scale and shift) or none."""
+    average: tuple[Any, ...] = ()
+    """Heads of the single blocks: `sgd` starts from their average, cat_weights of the paper."""
+    start: Any = None
+    """A LinearHead to start from, where a solver can: the result is the same, sooner."""
 
     def only(self, fit: "Fit") -> "Settings":
-        """The settings of one member of the grid, to fit it alone."""
-        return replace(self, weight_decay=() if fit.weight_decay is None else (fit.weight_decay,), **fit.extra)
+        """The settings of one member of the grid, to fit it alone, from where it ended."""
+        values: dict[str, Any] = {"start": fit.head}
+        values["weight_decay"] = () if fit.weight_decay is None else (fit.weight_decay,)
+        values |= {name: (value,) for name, value in fit.extra.items()}  # k, lr, seeds
+        return replace(self, **values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,5 +95,6 @@ def solve(name: str, data: Any, settings: Settings) -> list[Fit]:
     """Run a solver by name: one Fit for each member of the grid, in the grid's order."""
     if name not in SOLVERS:
         raise UnknownName("solver", name, SOLVERS, "`python -m probe --list` shows all")
-    fits: list[Fit] = import_module(f"probe.solvers.{name}").fit(data, settings)
+    row = SOLVERS[name]
+    fits: list[Fit] = getattr(import_module(f"probe.solvers.{row.file}"), row.function)(data, settings)
     return fits

@@ -5,7 +5,7 @@ backtracking with quadratic interpolation, enough for a convex objective.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -13,70 +13,82 @@ from torch import Tensor
 ARMIJO = 1e-4
 NOISE = 2e-7
 """Relative error of an objective that was summed from float32 logits: a rise below it is not a rise."""
+FLOOR = 1e-6
+"""A run that float32 lets fall no further has converged if it expects no more than this part of its objective."""
+STALL = 5
+"""So many accepted steps in a row without a fall above the noise end a run."""
+MEMORY = 20
+
+Pair = tuple[Tensor, Tensor, float]
+"""(s, y, 1 / s'y): a step, the change of the gradient along it, and their curvature"""
 
 
 class Descent:
     """One minimisation: evaluate at `point`, then `tell`, until `done`.
 
+    Args:
+        start: (P,) float32.
+        tolerance: stop where the objective is expected to fall by no more than this part of itself: half the slope
+            along the quasi-Newton direction, which is the Newton decrement of the model (Boyd and Vandenberghe, 9.5.1).
+            Below FLOOR it is the noise of float32 that ends a run.
+        pairs: what an earlier minimisation of a similar objective learned of the curvature.
+
     Attributes:
-        best: the last accepted point, (P,); `objective`, `gradient` there.
+        best: the last accepted point, (P,); `objective`, `gradient` and `decrement` there.
         point: where to evaluate next.
     """
 
-    def __init__(self, start: Tensor, tolerance: float, memory: int = 10) -> None:
+    def __init__(self, start: Tensor, tolerance: float, pairs: Iterable[Pair] = ()) -> None:
         self.best = self.point = start
         self.gradient = torch.zeros_like(start)
-        self.objective = float("inf")
+        self.objective = self.decrement = float("inf")
         self.tolerance = tolerance
-        self.pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=memory)
-        """(s, y, 1 / s'y), the newest last"""
+        self.pairs: deque[Pair] = deque(pairs, maxlen=MEMORY)
         self.direction, self.slope, self.step = start, 0.0, 1.0
         self.done = self.converged = False
-        self.passes = 0
-
-    @property
-    def gradient_max(self) -> float:
-        return float(self.gradient.abs().max())
+        self.passes = self._flat = 0
 
     def tell(self, objective: float, gradient: Tensor) -> None:
         """Objective and gradient at `point`; sets the next point, or `done`."""
         self.passes += 1
-        first = self.objective == float("inf")
-        if not first and not self._accepts(objective, gradient):
-            self._shorten(objective)
-            return
-        if not first:
+        if self.passes > 1:
+            if not self._accepts(objective, gradient):
+                self._shorten(objective)
+                return
             s, y = self.point - self.best, gradient - self.gradient
             curvature = float(s @ y)
             if curvature > 1e-12 * float(y @ y):
                 self.pairs.append((s, y, 1 / curvature))
+            self._flat = 0 if objective < self.objective * (1 - NOISE) else self._flat + 1
         self.best, self.objective, self.gradient = self.point, objective, gradient
-        if self.gradient_max <= self.tolerance:
-            self.done = self.converged = True
-            return
         self._aim()
+        if not self.slope < 0 or (self.passes > 2 and self.decrement <= self.tolerance * abs(objective)):
+            self.done = self.converged = True
+        elif self._flat == STALL:
+            self._stop()
 
     def _accepts(self, objective: float, gradient: Tensor) -> bool:
         if objective <= self.objective + ARMIJO * self.step * self.slope:
             return True
         # Hager and Zhang's approximate Wolfe condition: near the minimum differences of the objective are noise
-        return (
-            objective <= self.objective + NOISE * abs(self.objective)
-            and float(gradient @ self.direction) <= (2 * ARMIJO - 1) * self.slope
-        )
+        flat = objective <= self.objective + NOISE * abs(self.objective)
+        return flat and float(gradient @ self.direction) <= (2 * ARMIJO - 1) * self.slope
 
     def _shorten(self, objective: float) -> None:
         rise = objective - self.objective - self.step * self.slope
-        factor = -self.slope * self.step / (2 * rise) if rise > 0 and rise < float("inf") else 0.1
+        factor = -self.slope * self.step / (2 * rise) if 0 < rise < float("inf") else 0.1
         self.step *= min(max(factor, 0.1), 0.5)
         if self.step < 1e-6:
-            if self.pairs:  # the memory misleads: start again from the gradient
+            if self.pairs:  # the memory misleads: go on from the gradient alone
                 self.pairs.clear()
                 self._aim()
             else:
-                self.done = True
+                self._stop()
             return
         self.point = self.best + self.step * self.direction
+
+    def _stop(self) -> None:
+        self.done, self.converged = True, self.decrement <= FLOOR * abs(self.objective)
 
     def _aim(self) -> None:
         self.direction = self._two_loop(self.gradient).neg_()
@@ -85,7 +97,8 @@ class Descent:
             self.pairs.clear()
             self.direction = -self.gradient
             self.slope = -float(self.gradient @ self.gradient)
-        self.step = 1.0 if self.pairs else min(1.0, 1 / float(self.gradient.norm()))
+        self.decrement = -self.slope / 2
+        self.step = 1.0 if self.pairs else min(1.0, 1 / max(float(self.gradient.norm()), 1e-30))
         self.point = self.best + self.step * self.direction
 
     def _two_loop(self, gradient: Tensor) -> Tensor:
@@ -94,25 +107,39 @@ class Descent:
             alphas.append(rho * float(s @ q))
             q.sub_(y, alpha=alphas[-1])
         if self.pairs:
-            s, y, rho = self.pairs[-1]
+            _, y, rho = self.pairs[-1]
             q.mul_(1 / (rho * float(y @ y)))
         for (s, y, rho), alpha in zip(self.pairs, reversed(alphas), strict=True):
             q.add_(s, alpha=alpha - rho * float(y @ q))
         return q
 
 
-def run_together(
-    runs: list[Descent], evaluate: Callable[[Tensor, list[int]], tuple[Tensor, Tensor]], max_passes: int
-) -> None:
-    """Advance all runs to their end; each pass evaluates every run that is not done.
+def run_path(
+    count: int,
+    begin: Callable[[list[Descent]], Descent],
+    evaluate: Callable[[Tensor, list[int]], tuple[Tensor, Tensor]],
+    *,
+    ready: float,
+    max_passes: int,
+) -> list[Descent]:
+    """Run `count` minimisations, each begun from those before it; all that are under way share every pass.
 
     Args:
+        begin: the runs so far -> the next run.
         evaluate: points (A, P) of the runs with these indices -> objectives (A,) and gradients (A, P).
+        ready: the next run begins when the newest expects to fall by no more than this part of its objective.
+        max_passes: a run that has taken this many is stopped, not converged.
     """
-    for _ in range(max_passes):
+    runs: list[Descent] = []
+    while True:
+        if len(runs) < count and (not runs or runs[-1].done or runs[-1].decrement <= ready * abs(runs[-1].objective)):
+            runs.append(begin(runs))
         active = [index for index, run in enumerate(runs) if not run.done]
         if not active:
-            return
+            if len(runs) == count:
+                return runs
+            continue
         objectives, gradients = evaluate(torch.stack([runs[i].point for i in active]), active)
         for index, objective, gradient in zip(active, objectives.tolist(), gradients, strict=True):
             runs[index].tell(objective, gradient)
+            runs[index].done |= runs[index].passes >= max_passes

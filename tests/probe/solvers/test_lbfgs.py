@@ -3,25 +3,9 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from probe.data import Data, Held
-from probe.prepare import Prepare
-from probe.solvers import Settings, solve
+from probe.solvers import Settings, lbfgs, solve
 
-
-def data_of(x_ND: np.ndarray, y_N: np.ndarray, num_classes: int | None = None) -> Data:
-    dim = x_ND.shape[1]
-    source = Held(x_ND.astype(np.float32))
-    count = num_classes or int(y_N.max()) + 1
-    plain = Prepare([dim], [[]])
-    return Data(
-        ((source, np.arange(len(y_N))),), torch.from_numpy(y_N.astype(np.int64)), count, plain, torch.device("cpu")
-    )
-
-
-def made(n: int, d: int, c: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    y_N = rng.integers(0, c, n)
-    return (rng.normal(size=(c, d))[y_N] * 0.7 + rng.normal(size=(n, d))).astype(np.float32), y_N
+EXACT = 1e-9
 
 
 def objective(x_ND, y_N, weight, bias, weight_decay) -> float:
@@ -33,10 +17,10 @@ def objective(x_ND, y_N, weight, bias, weight_decay) -> float:
 
 
 @pytest.mark.parametrize(("n", "d", "c"), [(400, 20, 5), (60, 100, 3), (300, 8, 2)])
-def test_the_path_reaches_sklearns_minimum(n, d, c) -> None:
+def test_the_path_reaches_sklearns_minimum(made, data_of, n, d, c) -> None:
     x_ND, y_N = made(n, d, c)
     lambdas = (1e-3, 1e-1, 1e-2)
-    fits = solve("lbfgs", data_of(x_ND, y_N), Settings(weight_decay=lambdas, tolerance=1e-6))
+    fits = solve("lbfgs", data_of(x_ND, y_N), Settings(weight_decay=lambdas, tolerance=EXACT))
     for weight_decay, fit in zip(lambdas, fits, strict=True):
         assert fit.weight_decay == weight_decay
         assert fit.certificate["converged"]
@@ -47,19 +31,40 @@ def test_the_path_reaches_sklearns_minimum(n, d, c) -> None:
         W, b = peer.coef_, peer.intercept_
         if c == 2:
             W, b = np.vstack([-W, W]) / 2, np.concatenate([-b, b]) / 2
-        want, got = (
-            objective(x_ND, y_N, W, b, weight_decay),
-            objective(x_ND, y_N, fit.head.weight, fit.head.bias, weight_decay),
-        )
+        want = objective(x_ND, y_N, W, b, weight_decay)
+        got = objective(x_ND, y_N, fit.head.weight, fit.head.bias, weight_decay)
         assert got == pytest.approx(want, rel=1e-5)
         assert np.allclose(fit.head.weight.numpy(), W, atol=2e-3)
         assert got - want <= fit.certificate["gap_bound"] + 1e-7
 
 
-def test_a_member_of_the_path_is_the_run_alone() -> None:
+def test_the_default_tolerance_is_within_a_thousandth_of_the_minimum(made, data_of) -> None:
+    data, lambdas = data_of(*made(500, 60, 6)), (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
+    exact = solve("lbfgs", data, Settings(weight_decay=lambdas, tolerance=EXACT))
+    for fit, best in zip(solve("lbfgs", data, Settings(weight_decay=lambdas)), exact, strict=True):
+        assert fit.certificate["objective"] <= best.certificate["objective"] * 1.001
+
+
+@pytest.mark.parametrize("wide", [0, 1000])
+def test_a_member_of_the_path_is_the_run_alone(made, data_of, monkeypatch, wide) -> None:
+    monkeypatch.setattr(lbfgs, "WIDE", wide)  # one after the other, or sharing passes
     data = data_of(*made(300, 10, 4))
-    path = solve("lbfgs", data, Settings(weight_decay=(1e-1, 1e-2, 1e-3), tolerance=1e-6))
+    path = solve("lbfgs", data, Settings(weight_decay=(1e-1, 1e-2, 1e-3), tolerance=EXACT))
     for fit in path:
-        (alone,) = solve("lbfgs", data, Settings(weight_decay=(fit.weight_decay,), tolerance=1e-6))
-        assert torch.allclose(fit.head.weight, alone.head.weight, atol=1e-3)
+        (alone,) = solve("lbfgs", data, Settings(weight_decay=(fit.weight_decay,), tolerance=EXACT))
+        assert torch.allclose(fit.head.weight, alone.head.weight, atol=5e-3)
         assert fit.certificate["objective"] == pytest.approx(alone.certificate["objective"], rel=1e-6)
+
+
+def test_no_weight_decay_on_separable_data_ends_and_says_so(made, data_of, caplog) -> None:
+    data = data_of(*made(30, 50, 3))
+    (fit,) = solve("lbfgs", data, Settings(weight_decay=(0.0,), tolerance=1e-12, max_passes=5))
+    assert not fit.certificate["converged"]
+    assert fit.certificate["gap_bound"] is None
+    assert "weight decay 0 did not converge in 5 passes" in caplog.text
+
+
+def test_features_that_say_nothing_give_the_class_shares(data_of) -> None:
+    y_N = np.array([0, 0, 0, 1])
+    (fit,) = solve("lbfgs", data_of(np.zeros((4, 3)), y_N), Settings(weight_decay=(1e-2,), tolerance=EXACT))
+    assert torch.allclose(fit.head(torch.zeros(1, 3)).softmax(1), torch.tensor([[0.75, 0.25]]), atol=1e-4)

@@ -1,0 +1,129 @@
+"""Stochastic gradient descent as the paper runs it, every member of the grid trained in one pass over the data.
+
+Source: TjuJianyu/RRL supervised.py and scripts (lineareval): BatchNorm1d then Linear, W ~ N(0, 0.01²), b = 0; SGD with
+Nesterov momentum 0.9, weight decay on every parameter (as torch.optim.SGD adds it, the bias and BatchNorm's scale and
+shift included, unlike the other solvers), lr 0.01 divided by 10 after 8/28, 16/28 and 24/28 of the epochs, batches of
+256. All members (lr, weight decay, seed of the start) see the same batches, in an order that the settings' seed draws:
+their heads are rows of one wide product, and none touches another.
+"""
+
+import itertools
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from probe import ranks
+from probe.data import Data
+from probe.heads import CosineHead, LinearHead
+from probe.objectives import cross_entropy
+from probe.solvers import Fit, Settings
+from probe.solvers.norm import BatchNorm
+from probe.solvers.wide import WideCosine, WideLinear
+from store.errors import BadValue
+
+log = logging.getLogger("probe")
+MOMENTUM = 0.9
+DECAYS = (8 / 28, 16 / 28, 24 / 28)
+"""After these parts of the epochs the learning rate is divided by 10."""
+BATCH_NORMS = ("affine", "plain", "none")
+
+
+def fit(data: Data, settings: Settings) -> list[Fit]:
+    """Linear heads, one for each (lr, weight decay, seed); BatchNorm's running statistics are folded into them.
+
+    Raises: BadValue: every member diverged; a batch_norm that is not affine, plain or none.
+    """
+    members = list(itertools.product(settings.lr or (0.01,), settings.weight_decay, settings.seeds))
+    if settings.batch_norm not in BATCH_NORMS:
+        raise BadValue(f"batch norm {settings.batch_norm!r}: one of {', '.join(BATCH_NORMS)}")
+    affine = settings.batch_norm == "affine"
+    layer = WideLinear(data, [seed for *_, seed in members], affine=affine, average=settings.average)
+    norm = None if settings.batch_norm == "none" else BatchNorm(data.dim, data.device)
+    losses = _train(data, settings, members, layer, norm)
+    weights, biases = layer.plain()
+    if norm is not None:
+        weights, biases = norm.fold(weights, biases)
+    return _finish(members, losses, [LinearHead(w, b) for w, b in zip(weights, biases, strict=True)])
+
+
+def fit_cosine(data: Data, settings: Settings) -> list[Fit]:
+    """Cosine heads, one for each (lr, weight decay, seed): scale * g_c cos(x, v_c), g and v learned, no bias.
+
+    Source: Chen et al., "A closer look at few-shot classification" (2019), distLinear: scale 2 up to 200 classes, 10
+    beyond. They train it with Adam; here it is the schedule of `fit` at learning rates a hundred times larger, because
+    features of length 1 give gradients that much smaller.
+    """
+    members = list(itertools.product(settings.lr or (1.0, 10.0), settings.weight_decay, settings.seeds))
+    scale = 2.0 if data.num_classes <= 200 else 10.0
+    layer = WideCosine(data, [seed for *_, seed in members], scale)
+    losses = _train(data, settings, members, layer, None)
+    return _finish(members, losses, [CosineHead(weight, scale) for weight in layer.plain()])
+
+
+def batches(total: int, size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
+    """Positions of each batch of an epoch, the last one shorter; the order depends on (seed, epoch) alone."""
+    order = np.random.default_rng([seed, epoch]).permutation(total)
+    for start in range(0, total, size):
+        yield order[start : start + size]
+
+
+def _train(
+    data: Data,
+    settings: Settings,
+    members: list[tuple[float, float, int]],
+    layer: WideLinear | WideCosine,
+    norm: BatchNorm | None,
+) -> Tensor:
+    """Run every epoch; returns the last epoch's mean loss of each member (K,), NaN for one that diverged."""
+    K, C = len(members), data.num_classes
+    lr_K, decay_K = (torch.tensor([member[i] for member in members], device=data.device) for i in (0, 1))
+    loss_K = torch.zeros(K, dtype=torch.float64, device=data.device)
+    for epoch in range(settings.epochs):
+        drops = sum(epoch >= round(part * settings.epochs) for part in DECAYS)
+        loss_K.zero_()
+        for positions in batches(data.total, settings.batch, settings.seed, epoch):
+            count = len(positions)
+            if norm is not None and count == 1:
+                continue  # one row has no variance
+            rows = data.local(positions)
+            x_BD = data.read(rows, epoch % max(1, len(data.views))) if len(rows) else _no_rows(data)
+            if norm is not None:
+                x_BD = norm(x_BD, count)
+            x_BD = layer.inputs(x_BD)
+            loss, residual = cross_entropy(layer.logits(x_BD).view(-1, K, C), data.y_N[torch.from_numpy(rows)])
+            loss_K += loss
+            layer.step(residual.view(-1, K * C).div_(count), x_BD, lr_K * 0.1**drops, decay_K, MOMENTUM)
+    return ranks.add(loss_K) / data.total
+
+
+def _no_rows(data: Data) -> Tensor:
+    return torch.empty((0, data.dim), device=data.device)
+
+
+def _finish(members: list[tuple[float, float, int]], losses: Tensor, heads: list[Any]) -> list[Fit]:
+    ok = [
+        bool(torch.isfinite(loss)) and bool(torch.isfinite(head.weight).all())
+        for loss, head in zip(losses, heads, strict=True)
+    ]
+    if not any(ok):
+        raise BadValue(
+            f"every run diverged at learning rates {sorted({lr for lr, *_ in members})}: give a smaller --lr"
+        )
+    fits = []
+    for (lr, weight_decay, seed), loss, head, fine in zip(members, losses.tolist(), heads, ok, strict=True):
+        if not fine:
+            log.warning("lr %g, weight decay %g, seed %d diverged: it predicts nothing", lr, weight_decay, seed)
+            head = head.silent()  # noqa: PLW2901
+        fits.append(
+            Fit(
+                head=head,
+                weight_decay=weight_decay,
+                extra={"lr": lr, "seeds": seed},
+                certificate={"last_epoch_loss": loss if fine else None, "diverged": not fine},
+            )
+        )
+    return fits

@@ -1,0 +1,127 @@
+"""K heads as the rows of one matrix: logits in one product, gradients in another, and SGD on all at once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from probe import ranks
+from probe.data import Data
+from store.errors import BadValue
+
+START_STD = 0.01
+
+
+class Sgd:
+    """torch.optim.SGD(nesterov=True) on tensors whose first axis is the member, with each member's own settings."""
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        self.parameters = list(parameters)
+        self.momenta = [torch.zeros_like(p) for p in self.parameters]
+
+    def step(self, gradients: Sequence[Tensor], lr_K: Tensor, decay_K: Tensor, momentum: float) -> None:
+        """Gradients are of the mean loss, summed over ranks; they are overwritten."""
+        for p, v, g in zip(self.parameters, self.momenta, gradients, strict=True):
+            wide = [len(lr_K)] + [1] * (p.dim() - 1)
+            g.addcmul_(p, decay_K.view(wide))
+            v.mul_(momentum).add_(g)
+            g.add_(v, alpha=momentum)
+            p.addcmul_(g, lr_K.view(wide), value=-1)
+
+
+class WideLinear:
+    """K linear heads, with BatchNorm's scale and shift in front of each where `affine`."""
+
+    def __init__(self, data: Data, seeds: Sequence[int], *, affine: bool, average: Sequence[Any] = ()) -> None:
+        K, C, D = len(seeds), data.num_classes, data.dim
+        self.weight_KCD = torch.empty((K, C, D), device=data.device)
+        self.bias_KC = torch.zeros((K, C), device=data.device)
+        for weight, bias, seed in zip(self.weight_KCD, self.bias_KC, seeds, strict=True):
+            if average:
+                averaged_head(data, average, weight, bias)
+            else:
+                weight.copy_(torch.randn(C, D, generator=torch.Generator().manual_seed(seed)) * START_STD)
+        self.gain_KD = torch.ones((K, D), device=data.device) if affine else None
+        self.shift_KD = torch.zeros((K, D), device=data.device) if affine else None
+        extra = [self.gain_KD, self.shift_KD] if self.gain_KD is not None and self.shift_KD is not None else []
+        self.sgd = Sgd([self.weight_KCD, self.bias_KC, *extra])
+
+    def inputs(self, x_BD: Tensor) -> Tensor:
+        return x_BD
+
+    def plain(self) -> tuple[Tensor, Tensor]:
+        """Weights (K, C, D) and biases (K, C) with scale and shift folded in."""
+        if self.gain_KD is None or self.shift_KD is None:
+            return self.weight_KCD, self.bias_KC
+        bias = torch.baddbmm(self.bias_KC[..., None], self.weight_KCD, self.shift_KD[..., None])[..., 0]
+        return self.weight_KCD * self.gain_KD[:, None], bias
+
+    def logits(self, x_BD: Tensor) -> Tensor:
+        """(B, D) -> (B, K * C)."""
+        weight, bias = self.plain()
+        return torch.addmm(bias.view(-1), x_BD, weight.view(-1, x_BD.shape[1]).T)
+
+    def step(self, residual: Tensor, x_BD: Tensor, lr_K: Tensor, decay_K: Tensor, momentum: float) -> None:
+        """Residual (B, K * C): derivative of the batch's mean loss by the logits."""
+        K, C, D = self.weight_KCD.shape
+        by_weight = ranks.add(residual.T @ x_BD).view(K, C, D)
+        by_bias = ranks.add(residual.sum(0)).view(K, C)
+        gradients = [by_weight, by_bias]
+        if self.gain_KD is not None and self.shift_KD is not None:
+            by_gain = (self.weight_KCD * by_weight).sum(1)
+            by_shift = torch.bmm(by_bias[:, None], self.weight_KCD)[:, 0]
+            by_weight.mul_(self.gain_KD[:, None]).baddbmm_(by_bias[..., None], self.shift_KD[:, None])
+            gradients += [by_gain, by_shift]
+        self.sgd.step(gradients, lr_K, decay_K, momentum)
+
+
+class WideCosine:
+    """K cosine heads: scale * g_c <x / (|x| + 1e-5), v_c / |v_c|>, g (C,) and v (C, D) learned. Source: distLinear."""
+
+    def __init__(self, data: Data, seeds: Sequence[int], scale: float) -> None:
+        C, D = data.num_classes, data.dim
+        bound = D**-0.5  # torch.nn.Linear's start
+        starts = [(torch.rand(C, D, generator=torch.Generator().manual_seed(s)) * 2 - 1) * bound for s in seeds]
+        self.v_KCD: Tensor = torch.stack(starts).to(data.device)
+        self.g_KC: Tensor = self.v_KCD.norm(dim=2)
+        self.scale = scale
+        self.sgd = Sgd([self.v_KCD, self.g_KC])
+
+    def inputs(self, x_BD: Tensor) -> Tensor:
+        return x_BD / (x_BD.norm(dim=1, keepdim=True) + 1e-5)
+
+    def plain(self) -> Tensor:
+        """(K, C, D): g v / |v|, without the scale."""
+        return self.v_KCD / self.v_KCD.norm(dim=2, keepdim=True).clamp_min(1e-12) * self.g_KC[..., None]
+
+    def logits(self, x_BD: Tensor) -> Tensor:
+        return (x_BD @ self.plain().view(-1, x_BD.shape[1]).T).mul_(self.scale)
+
+    def step(self, residual: Tensor, x_BD: Tensor, lr_K: Tensor, decay_K: Tensor, momentum: float) -> None:
+        by_weight = ranks.add(residual.T @ x_BD).view(self.v_KCD.shape).mul_(self.scale)
+        norm_KC = self.v_KCD.norm(dim=2).clamp_min(1e-12)
+        unit_KCD = self.v_KCD / norm_KC[..., None]
+        by_g = (by_weight * unit_KCD).sum(2)
+        by_v = (by_weight - unit_KCD * by_g[..., None]) * (self.g_KC / norm_KC)[..., None]
+        self.sgd.step([by_v, by_g], lr_K, decay_K, momentum)
+
+
+def averaged_head(data: Data, heads: Sequence[Any], weight_CD: Tensor, bias_C: Tensor) -> None:
+    """Start from [W_1 | ... | W_n] / n and the mean of b_i: the logits are the mean of the n heads' logits.
+
+    Args:
+        heads: store.heads.StoredHead on each block's columns as stored, in the order of the blocks.
+    Raises: BadValue: shapes do not fit. Source: cat_weights, RRL src/models.py.
+    """
+    widths = [high - low for low, high in data.prepare.columns]
+    shapes = [tuple(head.weight.shape) for head in heads]
+    if shapes != [(data.num_classes, width) for width in widths]:
+        raise BadValue(
+            f"the heads to average have shapes {shapes}; the blocks have {widths} columns, {data.num_classes} classes"
+        )
+    raw = torch.cat([torch.from_numpy(head.weight) for head in heads], 1).to(data.device) / len(heads)
+    bias = torch.stack([torch.from_numpy(head.bias) for head in heads]).mean(0).to(data.device)
+    unfolded_weight, unfolded_bias = data.prepare.unfold(raw, bias)
+    weight_CD.copy_(unfolded_weight)
+    bias_C.copy_(unfolded_bias)
