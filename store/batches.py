@@ -1,20 +1,26 @@
-"""Batches of rows from a concatenation, read ahead by one thread; memory stays at a few blocks."""
+"""Batches of rows from a concatenation, read ahead by one thread; two of them are in memory at any time."""
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from store.concat import Concat
 
+Rows = slice | np.ndarray
+
 
 def sequential(x: Concat, rows: int | None = None, *, dtype: str = "float32") -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield (rows, features (n, D)) in order, `rows` at a time (default: a block). The arrays are the caller's."""
-    step = rows or x.block_rows
-    spans = [np.arange(start, min(start + step, len(x))) for start in range(0, len(x), step)]
+    """Yield (rows, features (n, D)) in order, `rows` at a time. The arrays are the caller's.
+
+    The default is an eighth of a block, so that a pass needs less memory than two stored blocks of each part.
+    """
+    step = rows or max(1, x.block_rows // 8)
+    spans = (slice(start, min(start + step, len(x))) for start in range(0, len(x), step))
     for span, batch in _ahead(x, spans, dtype):
-        yield slice(int(span[0]), int(span[-1]) + 1), batch
+        assert isinstance(span, slice)
+        yield span, batch
 
 
 def shuffled(
@@ -23,49 +29,48 @@ def shuffled(
     """Yield (row numbers, features (rows, D)) in a random order that (seed, epoch) decides.
 
     Blocks come in random order; rows are mixed within groups of `blocks` blocks, so that reads stay sequential and
-    memory at that many blocks. Every row comes once an epoch; the last batch may be shorter.
+    memory at twice that many blocks. Every row comes once an epoch; the last batch may be shorter.
     """
     rng = np.random.default_rng([seed, epoch])
     starts = rng.permutation(np.arange(0, len(x), x.block_rows))
-    groups = [starts[i : i + blocks] for i in range(0, len(starts), blocks)]
-    spans = [np.concatenate([np.arange(s, min(s + x.block_rows, len(x))) for s in np.sort(group)]) for group in groups]
+    groups = (np.sort(starts[i : i + blocks]) for i in range(0, len(starts), blocks))
+    spans = (np.concatenate([np.arange(s, min(s + x.block_rows, len(x))) for s in group]) for group in groups)
     left_rows, left_x = np.empty(0, np.int64), np.empty((0, x.dim), dtype)
     for span, pool in _ahead(x, spans, dtype):
+        assert isinstance(span, np.ndarray)
         order = rng.permutation(len(span))
-        pool_rows = np.concatenate([left_rows, span[order]])
-        pool_x = np.concatenate([left_x, pool[order]])
-        whole = len(pool_rows) // rows * rows
+        first = rows - len(left_rows) if len(left_rows) else 0
+        if 0 < first <= len(order):
+            now = order[:first]
+            yield np.concatenate([left_rows, span[now]]), np.concatenate([left_x, pool[now]])
+            left_rows, left_x = left_rows[:0], left_x[:0]
+            order = order[first:]
+        whole = 0 if len(left_rows) else len(order) // rows * rows
         for start in range(0, whole, rows):
-            yield pool_rows[start : start + rows], pool_x[start : start + rows]
-        left_rows, left_x = pool_rows[whole:], pool_x[whole:]
+            now = order[start : start + rows]
+            yield span[now], pool[now]
+        now = order[whole:]
+        left_rows, left_x = np.concatenate([left_rows, span[now]]), np.concatenate([left_x, pool[now]])
     if len(left_rows):
         yield left_rows, left_x
 
 
-def _ahead(x: Concat, spans: list[np.ndarray], dtype: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _ahead(x: Concat, spans: Iterable[Rows], dtype: str) -> Iterator[tuple[Rows, np.ndarray]]:
     """Read one span while the caller works on the one before; an error in the thread is raised here."""
-    ready: queue.Queue[tuple[np.ndarray, np.ndarray] | BaseException | None] = queue.Queue(maxsize=1)
-    stop = threading.Event()
-
-    def hand_over(item: tuple[np.ndarray, np.ndarray] | BaseException | None) -> None:
-        while not stop.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return
+    ready: queue.SimpleQueue[tuple[Rows, np.ndarray] | BaseException | None] = queue.SimpleQueue()
+    room, stop = threading.Semaphore(2), threading.Event()
 
     def read() -> None:
         try:
             for span in spans:
+                room.acquire()
                 if stop.is_set():
                     return
-                first, last = int(span[0]), int(span[-1]) + 1
-                wanted = slice(first, last) if last - first == len(span) else span
-                hand_over((span, x.read(wanted, np.empty((len(span), x.dim), dtype))))
-            hand_over(None)
+                count = span.stop - span.start if isinstance(span, slice) else len(span)
+                ready.put((span, x.read(span, np.empty((count, x.dim), dtype))))
+            ready.put(None)
         except BaseException as error:  # noqa: BLE001
-            hand_over(error)
+            ready.put(error)
 
     thread = threading.Thread(target=read, name="store-read-ahead", daemon=True)
     thread.start()
@@ -74,6 +79,9 @@ def _ahead(x: Concat, spans: list[np.ndarray], dtype: str) -> Iterator[tuple[np.
             if isinstance(item, BaseException):
                 raise item
             yield item
+            del item
+            room.release()
     finally:
         stop.set()
+        room.release()
         thread.join()

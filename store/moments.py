@@ -7,6 +7,9 @@ import numpy as np
 from store.batches import sequential
 from store.concat import Concat
 
+_ROWS = 256
+"""Turned into float64 at a time."""
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -33,9 +36,10 @@ class MomentsFitter:
 
     def update(self, x_ND: np.ndarray) -> None:
         """x_ND: any float dtype; the sums run in float64. Not modified."""
-        if not len(x_ND):
-            return
-        x_ND = x_ND.astype(np.float64)
+        for start in range(0, len(x_ND), _ROWS):
+            self._update(x_ND[start : start + _ROWS].astype(np.float64))
+
+    def _update(self, x_ND: np.ndarray) -> None:
         mean = x_ND.mean(axis=0)
         squares = np.square(x_ND - mean).sum(axis=0)
         total = self.count + len(x_ND)
