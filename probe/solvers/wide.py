@@ -89,11 +89,13 @@ class WideCosine:
         self.sgd = Sgd([self.v_KCD, self.g_KC])
 
     def inputs(self, x_BD: Tensor) -> Tensor:
-        return x_BD / (x_BD.norm(dim=1, keepdim=True) + 1e-5)
+        unit_BD: Tensor = x_BD / (x_BD.norm(dim=1, keepdim=True) + 1e-5)
+        return unit_BD
 
     def plain(self) -> Tensor:
         """(K, C, D): g v / |v|, without the scale."""
-        return self.v_KCD / self.v_KCD.norm(dim=2, keepdim=True).clamp_min(1e-12) * self.g_KC[..., None]
+        plain_KCD: Tensor = self.v_KCD / self.v_KCD.norm(dim=2, keepdim=True).clamp_min(1e-12) * self.g_KC[..., None]
+        return plain_KCD
 
     def logits(self, x_BD: Tensor) -> Tensor:
         return (x_BD @ self.plain().view(-1, x_BD.shape[1]).T).mul_(self.scale)
