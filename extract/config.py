@@ -7,6 +7,7 @@ from store.errors import BadValue
 from store.root import default_root
 
 DEFAULT_DATASET = "openmoji"
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +21,12 @@ class ExtractConfig:
     """A file for the one backbone that is named, instead of the cache."""
     weights_root: str | None = None
     device: str = "auto"
+    precision: str = "auto"
+    """auto, fp32, bf16 or fp16: extract/precision.py."""
     dtype: str = "float16"
     """What is stored."""
-    batch_size: int = 32
-    """Images of one forward pass; the first run of a set decides, a later one follows it."""
+    batch_size: int | None = None
+    """Images of one forward pass; the first run of a set decides, a later one follows it. None: network.py decides."""
     workers: int = field(default_factory=lambda: min(16, len(os.sched_getaffinity(0))))
     """Decoding threads."""
     skip_bad: bool = False
@@ -37,7 +40,9 @@ class ExtractConfig:
         if self.weights and len(self.backbone) > 1:
             raise BadValue(f"--weights is for one backbone, not {len(self.backbone)}: {', '.join(self.backbone)}")
         for name in ("batch_size", "workers"):
-            if getattr(self, name) < 1:
-                raise BadValue(f"--{name.replace('_', '-')} is {getattr(self, name)}, must be at least 1")
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise BadValue(f"--{name.replace('_', '-')} is {value}, must be at least 1")
+        if self.precision not in PRECISIONS:
+            raise BadValue(f"--precision is {self.precision!r}; {', '.join(PRECISIONS)}")
         if self.dtype not in ("float16", "float32"):
             raise BadValue(f"--dtype is {self.dtype!r}; float16 or float32")

@@ -6,17 +6,17 @@ Ranks share nothing but the store (claims.py); whoever sees a set complete commi
 import logging
 import time
 from dataclasses import asdict, dataclass
-
-import torch
+from functools import partial
 
 from extract.claims import Claims
 from extract.config import ExtractConfig
 from extract.datasets import open_dataset, splits_of
 from extract.datasets.common import Images
 from extract.images import Decoded
-from extract.loading import Loaded, load
+from extract.loading import load
+from extract.network import Network
 from extract.pipeline import Lane, Seconds, fill
-from extract.precision import Forward, pick_device
+from extract.precision import pick_device
 from store.errors import BadImage, BadValue
 from store.fingerprint import Fingerprint
 from store.keys import FeatureKey
@@ -48,57 +48,78 @@ class Made:
 def run(config: ExtractConfig) -> list[Made]:
     """Extract every (dataset, split, backbone) that is not in the store yet."""
     root, device, start = open_root(config.store), pick_device(config.device), time.perf_counter()
-    nets = [load(name, config.weights, config.weights_root) for name in config.backbone]
+    nets = [
+        Network(partial(load, name, config.weights, config.weights_root), device, config.precision)
+        for name in config.backbone
+    ]
     made: list[Made] = []
     seconds = Seconds()
     for dataset in config.dataset:
         for split in config.split or splits_of(dataset):
-            images = open_dataset(dataset, split)
-            lanes = [_open_lane(root, config, images, net, device) for net in nets]
-            made += _extract(config, images, lanes, seconds)
+            made += _extract(root, config, open_dataset(dataset, split), nets, seconds)
     if any(row.extracted for row in made):
         _record(root, config, made, seconds, time.perf_counter() - start)
     return made
 
 
-def _open_lane(root: Root, config: ExtractConfig, images: Images, net: Loaded, device: torch.device) -> Lane:
-    samples = images.samples
+def _writer(root: Root, config: ExtractConfig, images: Images, net: Network) -> FeatureWriter:
+    samples, loaded = images.samples, net.loaded
     fingerprint = Fingerprint(
-        weights=net.weights_sha256,
-        architecture=net.architecture,
+        weights=loaded.weights_sha256,
+        architecture=loaded.architecture,
         layer="features",
         pooling="avg",
-        recipe=net.recipe.parts(),
-        precision="fp32",
+        recipe=loaded.recipe.parts(),
+        precision=net.precision,
         dtype=config.dtype,
         samples=samples.id,
     )
-    key = FeatureKey(samples.dataset, samples.split, net.name)
-    choices = {"batch_size": config.batch_size}
-    writer = FeatureWriter(root, key, fingerprint, samples, net.dim, choices=choices, block_rows=config.block_rows)
-    return Lane(writer, net.recipe, Forward(net.net, net.recipe, net.dim, device, writer.choices["batch_size"]))
+    key = FeatureKey(samples.dataset, samples.split, loaded.name)
+    choices = {"batch_size": net.batch_size(config.batch_size)}
+    return FeatureWriter(root, key, fingerprint, samples, loaded.dim, choices=choices, block_rows=config.block_rows)
 
 
-def _extract(config: ExtractConfig, images: Images, lanes: list[Lane], seconds: Seconds) -> list[Made]:
-    """Fill the missing blocks of all lanes and commit what is complete."""
+def _extract(root: Root, config: ExtractConfig, images: Images, nets: list[Network], seconds: Seconds) -> list[Made]:
+    """Bring every backbone's set of one split to its commit, as far as it is this rank's work."""
+    made: dict[str, Made] = {}
+    lanes: list[tuple[Lane, Network]] = []
+    for net in nets:
+        writer = _writer(root, config, images, net)
+        if not writer.committed:
+            forward = net.ready(images)
+            writer = _writer(root, config, images, net)  # the check may have changed the precision class
+        if writer.committed:
+            writer.save_samples()
+            made[net.loaded.name] = _made(writer, 0, 0, "complete")
+        else:
+            lanes.append((Lane(writer, net.loaded.recipe, forward, writer.choices["batch_size"]), net))
+    bad = _fill(config, images, [lane for lane, _ in lanes], seconds) if lanes else 0
+    for lane, net in lanes:
+        done = lane.writer.commit({"versions": versions(), "batch_size": lane.batch_size}, net.error)
+        made[net.loaded.name] = _made(lane.writer, lane.extracted, bad, "extracted" if done else "unfinished")
+    return [made[net.loaded.name] for net in nets]
+
+
+def _fill(config: ExtractConfig, images: Images, lanes: list[Lane], seconds: Seconds) -> int:
+    """Fill the missing blocks of all lanes; returns how many images of this rank could not be read."""
     samples = images.samples
-    before = [lane.writer.committed for lane in lanes]
-    missing = set().union(*(lane.writer.missing() for lane in lanes))
-    bad: set[int] = set()
+    missing: set[int] = set().union(*(lane.writer.missing() for lane in lanes))
     total = sum(len(lanes[0].writer.rows(block)) for block in missing) // size()
+    bad = 0
     with Progress(total, f"{samples.dataset}/{samples.split}") as progress:
 
         def on_sample(sample: Decoded) -> None:
+            nonlocal bad
             if sample.bad:
                 _bad_image(config, images, sample)
-                bad.add(sample.row)
+                bad += 1
             progress.update(1)
 
         claims = Claims([lane.writer for lane in lanes], rank(), size())
         fill(images, lanes, claims, workers=config.workers, seconds=seconds, on_sample=on_sample)
-    if len(bad) == len(samples):
-        raise BadValue(f"{lanes[0].writer.key}: not one of its {len(bad)} images can be read; nothing is committed")
-    return [_finish(lane, len(bad), was) for lane, was in zip(lanes, before, strict=True)]
+    if bad == len(samples):
+        raise BadValue(f"{lanes[0].writer.key}: not one of its {bad} images can be read; nothing is committed")
+    return bad
 
 
 def _bad_image(config: ExtractConfig, images: Images, sample: Decoded) -> None:
@@ -109,9 +130,7 @@ def _bad_image(config: ExtractConfig, images: Images, sample: Decoded) -> None:
     log.warning("skipped %s", where)
 
 
-def _finish(lane: Lane, bad: int, was_committed: bool) -> Made:
-    writer = lane.writer
-    done = writer.commit({"versions": versions(), "batch_size": lane.forward.batch_size})
+def _made(writer: FeatureWriter, extracted: int, bad: int, state: str) -> Made:
     return Made(
         dataset=writer.key.dataset,
         split=writer.key.split,
@@ -119,9 +138,9 @@ def _finish(lane: Lane, bad: int, was_committed: bool) -> Made:
         fingerprint=writer.fingerprint.hex,
         num_samples=len(writer.samples),
         dim=writer.dim,
-        extracted=lane.extracted,
+        extracted=extracted,
         bad=bad,
-        state="complete" if was_committed else "extracted" if done else "unfinished",
+        state=state,
     )
 
 

@@ -2,7 +2,7 @@
 
 import io
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -74,7 +74,7 @@ def prepare(images: Images, row: int, recipes: Sequence[Recipe]) -> Decoded:
 
 def decoded(
     images: Images, jobs: Iterable[tuple[int, Sequence[Recipe]]], *, workers: int, ahead: int
-) -> Iterator[Decoded]:
+) -> Generator[Decoded, None, None]:
     """`prepare` of every (row, recipes), in order, by `workers` threads that stay up to `ahead` samples in front.
 
     Threads, not processes: PIL and torch release the interpreter while they decode and resize.

@@ -41,6 +41,7 @@ class Lane:
     writer: FeatureWriter
     recipe: Recipe
     forward: Forward
+    batch_size: int
     features: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
     """(B, D) of the block at hand; NaN where no image went through."""
     pending: list[Decoded] = field(default_factory=list)
@@ -53,14 +54,14 @@ class Lane:
 
     def add(self, sample: Decoded) -> None:
         self.pending.append(sample)
-        if len(self.pending) == self.forward.batch_size:
+        if len(self.pending) == self.batch_size:
             self.flush()
 
     def flush(self) -> None:
         good = [i for i, sample in enumerate(self.pending) if not sample.bad]
         if good:
             pixels = [self.pending[i].pixels[self.recipe] for i in good]
-            self.features[self.filled + np.array(good)] = self.forward(pixels)
+            self.features[self.filled + np.array(good)] = self.forward(pixels, self.batch_size)
         self.filled += len(self.pending)
         self.pending.clear()
 
@@ -106,7 +107,7 @@ def fill(
     What was forwarded when an error came is not stored; blocks that were whole are.
     """
     works: deque[Work] = deque()
-    ahead = 2 * max(lane.forward.batch_size for lane in lanes)
+    ahead = 2 * max(lane.batch_size for lane in lanes)
 
     def jobs() -> Iterator[tuple[int, list[Recipe]]]:
         for block, need in claims:

@@ -1,14 +1,24 @@
-"""The forward pass: device, memory layout, fixed batch shape."""
+"""The forward pass: device, precision class, memory layout, fixed batch shape; and how far it is from float32."""
 
+import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from extract.folding import fold_batchnorm
 from extract.recipes import Recipe
 from extract.transforms import normalise
 from store.errors import BadValue
+
+log = logging.getLogger("extract")
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""Precision class -> what convolutions and products run in. Sums, normalisation and the result are float32."""
+MIN_COSINE = 0.999
+"""Of the worst image: below it a precision class is not used."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -26,26 +36,95 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def pick_precision(asked: str, device: torch.device) -> str:
+    """`auto` takes bfloat16 where the hardware multiplies it, float16 on older CUDA devices, float32 elsewhere."""
+    if asked != "auto":
+        return asked
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if device.type == "cpu" and _cpu_multiplies_bf16() else "fp32"
+
+
+def _cpu_multiplies_bf16() -> bool:
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return False
+    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})  # the last is Arm's name
+
+
 class Forward:
     """(n, 3, h, w) uint8 pixels -> (n, D) float32 features, always in batches of the same shape.
 
-    The last batch of a block is padded, so that a sample's features do not depend on where a run was cut.
+    A batch that is not full is padded, so that an image's features do not depend on where a run was cut. Channels-last,
+    batch normalisation folded, inference mode; on CUDA the copies do not wait.
     """
 
-    def __init__(self, net: nn.Module, recipe: Recipe, dim: int, device: torch.device, batch_size: int) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        recipe: Recipe,
+        dim: int,
+        device: torch.device,
+        precision: str = "fp32",
+        *,
+        fold: bool = True,
+    ) -> None:
+        self.recipe, self.dim, self.device, self.precision = recipe, dim, device, precision
+        if fold:
+            fold_batchnorm(net)
         self.net = net.to(device).to(memory_format=torch.channels_last)
-        self.recipe, self.dim, self.device, self.batch_size = recipe, dim, device, batch_size
 
     @torch.inference_mode()
-    def __call__(self, batch: Sequence[torch.Tensor]) -> np.ndarray:
+    def __call__(self, batch: Sequence[torch.Tensor], batch_size: int) -> np.ndarray:
         """Args: batch: up to `batch_size` images (3, h, w) uint8 of one size. Returns: (len(batch), D)."""
-        shape = (self.batch_size, *batch[0].shape)
-        pixels = torch.zeros(shape, dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
+        pin = self.device.type == "cuda"
+        pixels = torch.zeros((batch_size, *batch[0].shape), dtype=torch.uint8, pin_memory=pin)
         torch.stack(list(batch), out=pixels[: len(batch)])
-        x_BCHW = normalise(pixels.to(self.device), self.recipe).contiguous(memory_format=torch.channels_last)
-        x_BD = self.net(x_BCHW)
-        if x_BD.shape != (self.batch_size, self.dim):
-            need = (self.batch_size, self.dim)
+        x_BCHW = normalise(pixels.to(self.device, non_blocking=pin), self.recipe)
+        x_BCHW = x_BCHW.contiguous(memory_format=torch.channels_last)
+        dtype = DTYPES[self.precision]
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            x_BD = self.net(x_BCHW)
+        if x_BD.shape != (batch_size, self.dim):
+            need = (batch_size, self.dim)
             raise BadValue(f"the backbone returns {tuple(x_BD.shape)} for {tuple(x_BCHW.shape)}, must return {need}")
         features: np.ndarray = x_BD[: len(batch)].float().cpu().numpy()
         return features
+
+
+@torch.inference_mode()
+def reference(net: nn.Module, batch: Sequence[torch.Tensor], recipe: Recipe, device: torch.device) -> np.ndarray:
+    """Float32 features of the network as it was loaded: what every precision class is compared with."""
+    pixels = torch.stack(list(batch)).to(device)
+    features: np.ndarray = net.to(device)(normalise(pixels, recipe)).float().cpu().numpy()
+    return features
+
+
+def compare(x_BD: np.ndarray, reference_BD: np.ndarray) -> dict[str, float]:
+    """How far features are from float32: for the manifest.
+
+    `max` is the largest difference over the largest magnitude, `cosine` that of the image at the worst percentile.
+    """
+    scale = float(np.abs(reference_BD).max()) or 1.0
+    norms = np.linalg.norm(x_BD, axis=1) * np.linalg.norm(reference_BD, axis=1)
+    same = np.abs(x_BD - reference_BD).max(axis=1) <= 1e-6 * scale  # also features that are all zero
+    cosine = np.where(same, 1.0, (x_BD * reference_BD).sum(axis=1) / np.maximum(norms, 1e-30))
+    worst = float(np.percentile(cosine, 1)) if np.isfinite(cosine).all() else 0.0
+    return {"max": float(np.abs(x_BD - reference_BD).max()) / scale, "cosine": worst, "images": len(x_BD)}
+
+
+def largest_batch(forward: Forward, batch_size: int, size: tuple[int, int]) -> int:
+    """`batch_size`, halved until a batch of it fits into memory. Raises `BadValue`: not even one image fits."""
+    while True:
+        try:
+            forward([torch.zeros((3, *size), dtype=torch.uint8)], batch_size)
+        except torch.OutOfMemoryError as error:
+            if batch_size == 1:
+                raise BadValue(
+                    f"not one image of {size[0]}x{size[1]} fits into the memory of {forward.device}"
+                ) from error
+            batch_size //= 2
+            log.warning("out of memory on %s: batch size is now %d", forward.device, batch_size)
+        else:
+            return batch_size

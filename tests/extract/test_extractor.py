@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from extract.cli import main
 from extract.config import ExtractConfig
+from extract.datasets import open_dataset
 from extract.extractor import run
 from store import open_features
 from store.errors import BadImage, BadValue, SamplesMismatch
@@ -46,7 +48,6 @@ def stored_bytes(store: Path) -> dict[str, bytes]:
 
 
 def test_features_are_those_of_the_network_on_each_image(pictures: Path, tmp_path: Path) -> None:
-    import torch
     from torchvision import transforms
 
     from extract.loading import load
@@ -114,16 +115,16 @@ def test_ranks_share_the_blocks_and_the_last_one_commits(
 
 
 def test_the_first_run_decides_the_batch_size(pictures: Path, tmp_path: Path) -> None:
-    from extract.datasets import open_dataset
-    from extract.extractor import _open_lane
+    from extract.extractor import _writer
     from extract.loading import load
-    from extract.precision import pick_device
+    from extract.network import Network
 
-    images = open_dataset(f"folder:{pictures}", "train")
-    root, device = open_root(tmp_path), pick_device("cpu")
-    _open_lane(root, config(pictures, tmp_path, batch_size=3), images, load("pixels"), device)
-    lane = _open_lane(root, config(pictures, tmp_path, batch_size=8), images, load("pixels"), device)
-    assert lane.forward.batch_size == 3
+    root, images = open_root(tmp_path), open_dataset(f"folder:{pictures}", "train")
+    net = Network(lambda: load("pixels"), torch.device("cpu"), "fp32")
+    assert _writer(root, config(pictures, tmp_path, batch_size=3), images, net).choices == {"batch_size": 3}
+    run(config(pictures, tmp_path, batch_size=8))
+    x = open_features(root, f"folder:{pictures}", "train", "pixels")
+    assert x.parts[0].manifest.provenance["batch_size"] == 3
 
 
 def broken(pictures: Path, copy: Path) -> Path:
@@ -174,6 +175,7 @@ def test_a_picture_that_changed_under_its_name_is_caught_when_sets_meet(pictures
 SCRIPT = """
 import sys
 from extract.config import ExtractConfig
+from extract.datasets import open_dataset
 from extract.extractor import run
 print("ready", flush=True)
 run(ExtractConfig(backbone=("pixels", "random:conv4"), dataset=("folder:" + sys.argv[1],), split=("train",),
@@ -217,6 +219,7 @@ def test_killed_at_any_moment_and_run_again_equals_an_uninterrupted_run(pictures
         (["--backbone", "pixels", "--dataset", "folder:/no/such"], "/no/such does not exist"),
         (["--backbone", "pixels", "--split", "trian"], "unknown split of openmoji 'trian'; nearest: train"),
         (["--backbone", "pixels", "--batch-size", "0"], "--batch-size is 0, must be at least 1"),
+        (["--backbone", "pixels", "--precision", "int8"], "--precision is 'int8'; auto, fp32, bf16, fp16"),
         (["--backbone", "pixels", "--dtype", "int8"], "--dtype is 'int8'; float16 or float32"),
         (["--backbone", "pixels", "--device", "cuda:99"], "device 'cuda:99' cannot be used here"),
         (["--backbone", "a,b", "--weights", "x.pth"], "--weights is for one backbone, not 2"),
