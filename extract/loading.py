@@ -107,7 +107,10 @@ def check_file(name: str, weights: Weights, path: Path) -> None:
 
 def _parts(path: Path, name: str, weights: Weights, net: nn.Module) -> Parts:
     shapes = {key: tuple(value.shape) for key, value in net.state_dict().items()}
-    parts = LAYOUTS[weights.layout](path, open_container(path), shapes, weights.head)
+    tree = open_container(path)
+    # what torch.save(net.state_dict()) wrote is read back for every backbone
+    layout = "own_names" if isinstance(tree, dict) and tree.keys() == shapes.keys() else weights.layout
+    parts = LAYOUTS[layout](path, tree, shapes, weights.head)
     check(path, name, parts, shapes)
     return parts
 

@@ -1,5 +1,6 @@
 """A name becomes a network: the offline backbones, untrained ones, one's own."""
 
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 
 from extract.loading import load, load_head
 from extract.models import load_backbone
+from extract.models.resnet import resnet
 from extract.recipes import RECIPES
 from store.errors import BadValue, UnknownName
 
@@ -124,3 +126,38 @@ def test_unknown_torchvision_and_timm_models():
     pytest.importorskip("timm")
     with pytest.raises(UnknownName, match=r"timm model 'resnet5'; nearest: .*resnet50"):
         load("timm:resnet5")
+
+
+def test_a_networks_own_state_dict_is_read_back(tmp_path: Path):
+    net = load_backbone("random:vit_b16_224")
+    torch.save(net.state_dict(), tmp_path / "tuned.pt")
+    again = load_backbone("vit_b16_in21k", weights=str(tmp_path / "tuned.pt"))
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in net.state_dict().items())
+    with pytest.raises(BadValue, match=r"tuned.pt: these weights hold no classifier"):
+        load_head("vit_b16_in21k", weights=str(tmp_path / "tuned.pt"))
+
+
+MEASURED = """
+import resource, sys
+import torch, torchvision
+from extract.loading import load
+from extract.models import resnet, foreign
+used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before = used()
+net = load("supervised_resnet50w2", weights=sys.argv[1]).net
+print((used() - before) / sum(v.numel() * v.element_size() for v in net.state_dict().values()))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has another unit elsewhere")
+def test_a_training_checkpoint_takes_the_memory_of_its_weights_alone(tmp_path: Path):
+    net = resnet(width=2)
+    state = {f"module.model0.{key}": value for key, value in net.state_dict().items()}
+    momentum = {i: {"momentum_buffer": value} for i, value in enumerate(net.parameters())}
+    torch.save({"state_dict": state, "optimizer": {"state": momentum}}, tmp_path / "x.pth.tar")
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(tmp_path / "x.pth.tar")], capture_output=True, text=True, check=True
+    )
+    (tmp_path / "x.pth.tar").unlink()
+    assert float(done.stdout) < 1.3
