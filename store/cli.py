@@ -1,7 +1,7 @@
-"""`python -m store`: see, check and remove what is stored."""
+"""`python -m store`: see, check, remove, import and export what is stored."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from store.root import default_root
 
@@ -9,7 +9,9 @@ _SETS = "backbone, split/backbone or dataset/split/backbone; * and ? match, @3f9
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m store", description="See, check and remove stored features.")
+    parser = argparse.ArgumentParser(
+        prog="python -m store", description="See, check, remove, import and export stored features."
+    )
     parser.set_defaults(command="ls")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--store", default=default_root(), help="folder or s3://bucket/prefix (default: %(default)s)")
@@ -36,7 +38,29 @@ def build_parser() -> argparse.ArgumentParser:
     command("rm", "Remove feature sets; never one that is being written.", chosen, asked)
     gc = command("gc", "Remove what killed runs left behind and nothing refers to.", asked)
     gc.add_argument("--age", type=float, default=7.0, metavar="DAYS", help="only what is older (default: %(default)s)")
+    _add_exchange(command)
     return parser
+
+
+def _add_exchange(command: Callable[..., argparse.ArgumentParser]) -> None:
+    files = "npz, npy, HDF5 or Parquet, told by the suffix"
+    taken = command("import", f"Store the features of a file: {files}.")
+    taken.add_argument("file", metavar="FILE", help="its arrays: features, and if it has them labels, ids, groups")
+    taken.add_argument("--dataset", required=True)
+    taken.add_argument("--split", required=True)
+    taken.add_argument("--backbone", required=True, help="the name to store the features under")
+    taken.add_argument("--labels", metavar="FILE", help="labels from another file: .npy, or text with one a line")
+    taken.add_argument("--dtype", help="float16 or float32 (default: what holds the numbers exactly)")
+    taken.add_argument("--skip-bad", action="store_true", help="take rows that are not finite as bad rows")
+    taken.add_argument("--relabel", action="store_true", help="replace the stored targets of the same samples")
+    taken.add_argument("--backend", default="zarr", help="zarr or hdf5 (default: %(default)s)")
+    given = command("export", f"Write features, with ids and labels, to a file: {files}.")
+    given.add_argument("file", metavar="FILE")
+    given.add_argument("--dataset", required=True)
+    given.add_argument("--split", required=True)
+    given.add_argument("--features", required=True, metavar="A,B", help="backbones to concatenate")
+    given.add_argument("--dtype", help="float16 or float32 (default: as stored)")
+    given.add_argument("--overwrite", action="store_true", help="replace the file")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,11 +6,12 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from store import inventory, verify
 from store.errors import BadValue
 from store.inventory import COMMITTED, DAMAGED, WRITING, StoredSet
-from store.keys import dataset_name
+from store.keys import FeatureKey, dataset_name
 from store.root import Root, open_root
 from store.runtime import Progress
 from store.tables import text_table
@@ -188,10 +189,41 @@ def gc(options: Namespace) -> int:
     return 0
 
 
+def import_features(options: Namespace) -> int:
+    from store.exchange import ImportOptions, import_file
+
+    key = FeatureKey(dataset_name(options.dataset), options.split, options.backbone)
+    chosen = ImportOptions(
+        labels=Path(options.labels) if options.labels else None,
+        dtype=options.dtype,
+        skip_bad=options.skip_bad,
+        relabel=options.relabel,
+        backend=options.backend,
+    )
+    made = import_file(open_root(options.store), Path(options.file), key, chosen)
+    bad = f", {len(made.bad_rows)} bad rows" if len(made.bad_rows) else ""
+    print(f"{key}@{made.manifest.fingerprint[:8]}  {made.shape[0]} x {made.shape[1]} {made.manifest.dtype}{bad}")
+    return 0
+
+
+def export_features(options: Namespace) -> int:
+    from store.exchange import export_file
+
+    path = Path(options.file)
+    rows, dim = export_file(
+        open_root(options.store), path, options.dataset, options.split, options.features,
+        dtype=options.dtype, overwrite=options.overwrite,
+    )  # fmt: skip
+    print(f"{path}  {rows} x {dim}")
+    return 0
+
+
 COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "ls": ls,
     "show": show,
     "verify": verify_sets,
     "rm": rm,
     "gc": gc,
+    "import": import_features,
+    "export": export_features,
 }

@@ -122,8 +122,8 @@ class FeatureWriter:
     @cached_property
     def _arrays(self) -> tuple[Blocks, Blocks]:
         """(features, content hashes), created where they are missing."""
-        plan = self._begin()
         self.save_samples()
+        plan = self._begin()
         count, rows = len(self.samples), self.block_rows
         names = ("sample", "feature")
         made = backends.backend(plan["backend"])

@@ -124,3 +124,10 @@ def s3_server() -> Iterator[S3Server]:
 def s3_root(s3_server: S3Server, tmp_path: Path) -> Root:
     """A fresh prefix in the bucket of `s3_server`."""
     return open_root(f"s3://bucket/{tmp_path.name}")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_fsync() -> Iterator[None]:
+    """Tests kill processes, not machines; test_root.py checks that every object is synced."""
+    with mock.patch.object(os, "fsync", return_value=None):
+        yield
