@@ -5,7 +5,7 @@ Ranks share nothing but the store (claims.py); whoever sees a set complete commi
 
 import logging
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 
@@ -17,6 +17,7 @@ from extract.images import Decoded
 from extract.loading import Loaded, load
 from extract.pipeline import Lane, Seconds, fill
 from extract.precision import Forward, pick_device
+from extract.recipes import for_dataset
 from store.errors import BadImage, BadValue
 from store.fingerprint import Fingerprint
 from store.keys import FeatureKey
@@ -35,6 +36,7 @@ class Made:
     dataset: str
     split: str
     backbone: str
+    view: int
     fingerprint: str
     num_samples: int
     dim: int
@@ -52,9 +54,14 @@ def run(config: ExtractConfig) -> list[Made]:
     made: list[Made] = []
     seconds = Seconds()
     for dataset in config.dataset:
-        for split in config.split or splits_of(dataset):
-            images = open_dataset(dataset, split)
-            lanes = [_open_lane(root, config, images, net, device) for net in nets]
+        seen = [
+            replace(net, recipe=for_dataset(net.recipe, dataset).with_view(view, config.seed))
+            for net in nets
+            for view in range(config.views)
+        ]
+        for split in config.split or splits_of(dataset, config.data_root):
+            images = open_dataset(dataset, split, config.data_root, allow_absent=config.skip_bad)
+            lanes = [_open_lane(root, config, images, net, device) for net in seen]
             made += _extract(config, images, lanes, seconds)
     if any(row.extracted for row in made):
         _record(root, config, made, seconds, time.perf_counter() - start)
@@ -116,6 +123,7 @@ def _finish(lane: Lane, bad: int, was_committed: bool) -> Made:
         dataset=writer.key.dataset,
         split=writer.key.split,
         backbone=writer.key.backbone,
+        view=lane.loaded.recipe.view,
         fingerprint=writer.fingerprint.hex,
         num_samples=len(writer.samples),
         dim=writer.dim,
