@@ -1,7 +1,8 @@
 """What a recipe does to an image: within 1 of 255 of torchvision's transforms on PIL images.
 
 Bilinear resizing runs on uint8 tensors, several times faster than PIL. Bicubic stays with PIL: on tensors its
-overshoots come out up to 2 apart. Normalising runs on the device.
+overshoots come out up to 2 apart; so does what is jittered, which would enlarge a difference of 1. Normalising runs on
+the device.
 """
 
 import torch
@@ -54,7 +55,7 @@ def normalise(pixels: torch.Tensor, recipe: Recipe) -> torch.Tensor:
 
 def _resize(image: torch.Tensor, size: list[int], recipe: Recipe) -> torch.Tensor:
     mode = InterpolationMode(recipe.interpolation)
-    on_pil = recipe.interpolation == "bicubic"
+    on_pil = recipe.interpolation == "bicubic" or bool(recipe.view and recipe.augment and recipe.augment.jitter)
     resized = F.resize(F.to_pil_image(image) if on_pil else image, size, mode, antialias=True)
     pixels: torch.Tensor = F.pil_to_tensor(resized) if on_pil else resized
     return pixels
