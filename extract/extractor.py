@@ -123,7 +123,7 @@ def _finish(lane: Lane, bad: int, was_committed: bool) -> Made:
         dataset=writer.key.dataset,
         split=writer.key.split,
         backbone=writer.key.backbone,
-        view=lane.loaded.recipe.view,
+        view=lane.recipe.view,
         fingerprint=writer.fingerprint.hex,
         num_samples=len(writer.samples),
         dim=writer.dim,

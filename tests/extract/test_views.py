@@ -110,7 +110,10 @@ def test_pixels_do_not_depend_on_workers_or_order() -> None:
 
     def made(rows: list[int], workers: int) -> dict[int, torch.Tensor]:
         images = Images(samples, lambda row: pictures[row])
-        return {s.row: s.pixels[recipe] for s in decoded(images, rows, [recipe], workers=workers, ahead=3)}
+        return {
+            s.row: s.pixels[recipe]
+            for s in decoded(images, ((row, [recipe]) for row in rows), workers=workers, ahead=3)
+        }
 
     one, other = made(list(range(12)), 1), made([7, 3, 11, 0], 3)
     assert all(torch.equal(one[row], other[row]) for row in other)
@@ -127,5 +130,5 @@ def test_the_evaluation_crop_is_view_0_and_knows_no_augmentation() -> None:
 
 
 def test_camelyon_has_one_view() -> None:
-    with pytest.raises(BadValue, match="view 1: upstream trains on the evaluation images here.*--views 1"):
+    with pytest.raises(BadValue, match=r"view 1: upstream trains on the evaluation images here.*--views 1"):
         RECIPES["camelyon_96"].with_view(1)
