@@ -20,8 +20,14 @@ def build_parser() -> argparse.ArgumentParser:
     default = ExtractConfig(backbone=("x",))
     p.add_argument("--backbone", type=names, metavar="A,B", help="backbones by name; all are fed from one decode")
     p.add_argument("--dataset", type=names, default=default.dataset, metavar="NAME",
-                   help="a name or folder:PATH; several by comma (default: openmoji)")  # fmt: skip
+                   help="a name, folder:PATH or csv:FILE; several by comma (default: openmoji)")  # fmt: skip
+    p.add_argument("--data-root", default=default.data_root, metavar="DIR",
+                   help="where the datasets lie (default: %(default)s)")  # fmt: skip
+    p.add_argument("--download", action="store_true", help="fetch datasets that are not there, where that is allowed")
     p.add_argument("--split", type=names, default=(), metavar="A,B", help="default: every split of the dataset")
+    p.add_argument("--views", type=int, default=default.views, metavar="N",
+                   help="the evaluation crop and N - 1 random crops of each image (default: %(default)s)")  # fmt: skip
+    p.add_argument("--seed", type=int, default=default.seed, metavar="N", help="of the random crops")
     p.add_argument("--store", default=default.store, help="folder or s3://bucket/prefix (default: %(default)s)")
     p.add_argument("--weights", metavar="FILE", help="weights file for the one backbone named")
     p.add_argument("--weights-root", metavar="DIR", help="where weights files are kept")
@@ -48,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.pop("list_datasets"):
         from extract.listing import dataset_table
 
-        print(dataset_table())
+        print(dataset_table(options["data_root"]))
         return 0
     if not options["backbone"]:
         parser.error("--backbone is needed (or --list, --list-datasets)")

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, field
 
+from extract.datasets import default_data_root
 from store.errors import BadValue
 from store.root import default_root
 
@@ -16,6 +17,14 @@ class ExtractConfig:
     dataset: tuple[str, ...] = (DEFAULT_DATASET,)
     split: tuple[str, ...] = ()
     """Empty: every split that the dataset has."""
+    data_root: str = field(default_factory=default_data_root)
+    """Below it lies each dataset that no package carries."""
+    views: int = 1
+    """Views 0 to views - 1 are extracted; 0 is the evaluation crop, the others are random crops."""
+    seed: int = 0
+    """Of the random crops."""
+    download: bool = False
+    """Fetch what may be fetched and is not there."""
     store: str = field(default_factory=default_root)
     weights: str | None = None
     """A file for the one backbone that is named, instead of the cache."""
@@ -39,7 +48,7 @@ class ExtractConfig:
             raise BadValue("name at least one backbone: --backbone a,b (see `python -m extract --list`)")
         if self.weights and len(self.backbone) > 1:
             raise BadValue(f"--weights is for one backbone, not {len(self.backbone)}: {', '.join(self.backbone)}")
-        for name in ("batch_size", "workers"):
+        for name in ("batch_size", "workers", "views"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise BadValue(f"--{name.replace('_', '-')} is {value}, must be at least 1")
         if self.precision not in PRECISIONS:

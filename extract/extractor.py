@@ -17,6 +17,7 @@ from extract.loading import load
 from extract.network import Network
 from extract.pipeline import Lane, Seconds, fill
 from extract.precision import pick_device
+from extract.recipes import Recipe, for_dataset
 from store.errors import BadImage, BadValue
 from store.fingerprint import Fingerprint
 from store.keys import FeatureKey
@@ -35,6 +36,7 @@ class Made:
     dataset: str
     split: str
     backbone: str
+    view: int
     fingerprint: str
     num_samples: int
     dim: int
@@ -55,21 +57,27 @@ def run(config: ExtractConfig) -> list[Made]:
     made: list[Made] = []
     seconds = Seconds()
     for dataset in config.dataset:
-        for split in config.split or splits_of(dataset):
-            made += _extract(root, config, open_dataset(dataset, split), nets, seconds)
+        seen = [
+            (net, for_dataset(net.loaded.recipe, dataset).with_view(view, config.seed))
+            for net in nets
+            for view in range(config.views)
+        ]
+        for split in config.split or splits_of(dataset, config.data_root):
+            images = open_dataset(dataset, split, config.data_root, allow_absent=config.skip_bad)
+            made += _extract(root, config, images, seen, seconds)
     if any(row.extracted for row in made):
         _record(root, config, made, seconds, time.perf_counter() - start)
     return made
 
 
-def _writer(root: Root, config: ExtractConfig, images: Images, net: Network) -> FeatureWriter:
+def _writer(root: Root, config: ExtractConfig, images: Images, net: Network, recipe: Recipe) -> FeatureWriter:
     samples, loaded = images.samples, net.loaded
     fingerprint = Fingerprint(
         weights=loaded.weights_sha256,
         architecture=loaded.architecture,
         layer="features",
         pooling="avg",
-        recipe=loaded.recipe.parts(),
+        recipe=recipe.parts(),
         precision=net.precision,
         dtype=config.dtype,
         samples=samples.id,
@@ -79,25 +87,27 @@ def _writer(root: Root, config: ExtractConfig, images: Images, net: Network) -> 
     return FeatureWriter(root, key, fingerprint, samples, loaded.dim, choices=choices, block_rows=config.block_rows)
 
 
-def _extract(root: Root, config: ExtractConfig, images: Images, nets: list[Network], seconds: Seconds) -> list[Made]:
-    """Bring every backbone's set of one split to its commit, as far as it is this rank's work."""
-    made: dict[str, Made] = {}
-    lanes: list[tuple[Lane, Network]] = []
-    for net in nets:
-        writer = _writer(root, config, images, net)
+def _extract(
+    root: Root, config: ExtractConfig, images: Images, seen: list[tuple[Network, Recipe]], seconds: Seconds
+) -> list[Made]:
+    """Bring every set of one split, one for each backbone and view, to its commit, as far as it is this rank's work."""
+    made: dict[int, Made] = {}
+    lanes: dict[int, Lane] = {}
+    for i, (net, recipe) in enumerate(seen):
+        writer = _writer(root, config, images, net, recipe)
         if not writer.committed:
-            forward = net.ready(images)
-            writer = _writer(root, config, images, net)  # the check may have changed the precision class
+            forward = net.ready(images, recipe)
+            writer = _writer(root, config, images, net, recipe)  # the check may have changed the precision class
         if writer.committed:
             writer.save_samples()
-            made[net.loaded.name] = _made(writer, 0, 0, "complete")
+            made[i] = _made(writer, recipe.view, 0, 0, "complete")
         else:
-            lanes.append((Lane(writer, net.loaded.recipe, forward, writer.choices["batch_size"]), net))
-    bad = _fill(config, images, [lane for lane, _ in lanes], seconds) if lanes else 0
-    for lane, net in lanes:
-        done = lane.writer.commit({"versions": versions(), "batch_size": lane.batch_size}, net.error)
-        made[net.loaded.name] = _made(lane.writer, lane.extracted, bad, "extracted" if done else "unfinished")
-    return [made[net.loaded.name] for net in nets]
+            lanes[i] = Lane(writer, recipe, forward, writer.choices["batch_size"])
+    bad = _fill(config, images, list(lanes.values()), seconds) if lanes else 0
+    for i, lane in lanes.items():
+        done = lane.writer.commit({"versions": versions(), "batch_size": lane.batch_size}, seen[i][0].error)
+        made[i] = _made(lane.writer, lane.recipe.view, lane.extracted, bad, "extracted" if done else "unfinished")
+    return [made[i] for i in range(len(seen))]
 
 
 def _fill(config: ExtractConfig, images: Images, lanes: list[Lane], seconds: Seconds) -> int:
@@ -130,11 +140,12 @@ def _bad_image(config: ExtractConfig, images: Images, sample: Decoded) -> None:
     log.warning("skipped %s", where)
 
 
-def _made(writer: FeatureWriter, extracted: int, bad: int, state: str) -> Made:
+def _made(writer: FeatureWriter, view: int, extracted: int, bad: int, state: str) -> Made:
     return Made(
         dataset=writer.key.dataset,
         split=writer.key.split,
         backbone=writer.key.backbone,
+        view=view,
         fingerprint=writer.fingerprint.hex,
         num_samples=len(writer.samples),
         dim=writer.dim,

@@ -12,7 +12,7 @@ from PIL import Image
 
 from extract.datasets.common import Images
 from extract.recipes import Recipe
-from extract.transforms import crop_and_resize
+from extract.transforms import make_pixels
 from store.errors import BadImage
 from store.writer import content_hash
 
@@ -66,8 +66,8 @@ def prepare(images: Images, row: int, recipes: Sequence[Recipe]) -> Decoded:
     try:
         data = images.read(row)
         content = content_hash(data.tobytes() if isinstance(data, np.ndarray) else data)
-        picture = decode(data)
-        return Decoded(row, content, {recipe: crop_and_resize(picture, recipe) for recipe in recipes})
+        picture, sample = decode(data), images.samples.ids[row]
+        return Decoded(row, content, {recipe: make_pixels(picture, recipe, sample) for recipe in recipes})
     except BadImage as error:
         return Decoded(row, content, {}, bad=str(error))
 

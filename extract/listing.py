@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from extract.backbones import BACKBONES
-from extract.datasets import DATASETS
+from extract.datasets import DATASETS, is_present
 from store.tables import text_table
 
 if TYPE_CHECKING:
@@ -17,18 +17,19 @@ def backbone_table() -> str:
     return text_table(("backbone", "architecture", "dim", "recipe"), rows) + f"\n{more}"
 
 
-def dataset_table() -> str:
+def dataset_table(data_root: str) -> str:
     rows = [
-        (name, ",".join(row.splits) or "as found", row.num_classes or "as found", ",".join(row.columns), row.source)
+        (name, "yours" if not row.splits else "yes" if is_present(name, data_root) else "no",
+         ",".join(row.splits) or "as found", row.num_classes or "as found", ",".join(row.columns), row.source)
         for name, row in DATASETS.items()
-    ]
-    return text_table(("dataset", "splits", "classes", "targets", "images from"), rows)
+    ]  # fmt: skip
+    return text_table(("dataset", "present", "splits", "classes", "targets", "images from"), rows)
 
 
 def made_table(made: Sequence["Made"]) -> str:
     rows = [
-        (m.dataset, m.split, m.backbone, m.fingerprint[:8], m.num_samples, m.dim, m.extracted, m.bad, m.state)
+        (m.dataset, m.split, m.backbone, m.view, m.fingerprint[:8], m.num_samples, m.dim, m.extracted, m.bad, m.state)
         for m in made
     ]
-    header = ("dataset", "split", "backbone", "fingerprint", "images", "dim", "extracted", "bad", "state")
+    header = ("dataset", "split", "backbone", "view", "fingerprint", "images", "dim", "extracted", "bad", "state")
     return text_table(header, rows)

@@ -10,7 +10,7 @@ from extract.datasets.common import Images
 from extract.images import decoded
 from extract.loading import Loaded
 from extract.precision import MIN_COSINE, Forward, compare, largest_batch, pick_precision, reference
-from extract.transforms import input_size
+from extract.recipes import Recipe
 from store.errors import BadValue
 
 log = logging.getLogger("extract")
@@ -36,14 +36,13 @@ class Network:
         """Measured against float32 on the first images: precision.compare."""
         self._forward: Forward | None = None
 
-    def ready(self, images: Images) -> Forward:
-        """The forward pass, checked on the first images of the split.
+    def ready(self, images: Images, recipe: Recipe) -> Forward:
+        """The forward pass, checked on the first images of the split as `recipe` shows them.
 
         Where `auto` chose a class that is not close enough it falls back to float32, and says so.
         Raises `BadValue`: a class that was asked for by name is not close enough.
         """
         if self._forward is None:
-            recipe = self.loaded.recipe
             found = decoded(
                 images, ((row, [recipe]) for row in range(min(len(images.samples), LOOK_AT))), workers=2, ahead=4
             )
@@ -52,22 +51,21 @@ class Network:
             want = reference(self.loaded.net, batch, recipe, self._device) if batch else None
             self._forward = self._make(self.precision)
             if want is not None:
-                self.error = compare(self._forward(batch, len(batch)), want)
+                self.error = compare(self._forward(batch, recipe, len(batch)), want)
                 if self.error["cosine"] < MIN_COSINE:
                     self._fall_back()
-                    self.error = compare(self._forward(batch, len(batch)), want)
+                    self.error = compare(self._forward(batch, recipe, len(batch)), want)
         return self._forward
 
     def batch_size(self, asked: int | None) -> int:
         """Images of one forward pass: as asked, or what fits into the memory of the device. Call `ready` first."""
-        size = input_size(self.loaded.recipe)
-        if asked or self._device.type == "cpu" or not self._forward or not size:
+        if asked or self._device.type == "cpu" or not self._forward:
             return asked or CPU_BATCH
-        return largest_batch(self._forward, GPU_BATCH, size)
+        return largest_batch(self._forward, self.loaded.recipe, GPU_BATCH)
 
     def _make(self, precision: str, *, fold: bool = True) -> Forward:
         net = self.loaded
-        return Forward(net.net, net.recipe, net.dim, self._device, precision, fold=fold)
+        return Forward(net.net, net.dim, self._device, precision, fold=fold)
 
     def _fall_back(self) -> None:
         far = f"{self.loaded.name} in {self.precision}: the cosine with float32 is {self.error['cosine']:.5f}"

@@ -61,7 +61,7 @@ class Lane:
         good = [i for i, sample in enumerate(self.pending) if not sample.bad]
         if good:
             pixels = [self.pending[i].pixels[self.recipe] for i in good]
-            self.features[self.filled + np.array(good)] = self.forward(pixels, self.batch_size)
+            self.features[self.filled + np.array(good)] = self.forward(pixels, self.recipe, self.batch_size)
         self.filled += len(self.pending)
         self.pending.clear()
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from extract.folding import fold_batchnorm
 from extract.recipes import Recipe
-from extract.transforms import normalise
+from extract.transforms import input_size, normalise
 from store.errors import BadValue
 
 log = logging.getLogger("extract")
@@ -63,25 +63,30 @@ class Forward:
     def __init__(
         self,
         net: nn.Module,
-        recipe: Recipe,
         dim: int,
         device: torch.device,
         precision: str = "fp32",
         *,
         fold: bool = True,
     ) -> None:
-        self.recipe, self.dim, self.device, self.precision = recipe, dim, device, precision
+        self.dim, self.device, self.precision = dim, device, precision
         if fold:
             fold_batchnorm(net)
         self.net = net.to(device).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def __call__(self, batch: Sequence[torch.Tensor], batch_size: int) -> np.ndarray:
-        """Args: batch: up to `batch_size` images (3, h, w) uint8 of one size. Returns: (len(batch), D)."""
+    def __call__(self, batch: Sequence[torch.Tensor], recipe: Recipe, batch_size: int) -> np.ndarray:
+        """One batch.
+
+        Args:
+            batch: up to `batch_size` images (3, h, w) uint8 of one size.
+            recipe: how they are normalised.
+        Returns: (len(batch), D) float32.
+        """
         pin = self.device.type == "cuda"
         pixels = torch.zeros((batch_size, *batch[0].shape), dtype=torch.uint8, pin_memory=pin)
         torch.stack(list(batch), out=pixels[: len(batch)])
-        x_BCHW = normalise(pixels.to(self.device, non_blocking=pin), self.recipe)
+        x_BCHW = normalise(pixels.to(self.device, non_blocking=pin), recipe)
         x_BCHW = x_BCHW.contiguous(memory_format=torch.channels_last)
         dtype = DTYPES[self.precision]
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
@@ -114,11 +119,12 @@ def compare(x_BD: np.ndarray, reference_BD: np.ndarray) -> dict[str, float]:
     return {"max": float(np.abs(x_BD - reference_BD).max()) / scale, "cosine": worst, "images": len(x_BD)}
 
 
-def largest_batch(forward: Forward, batch_size: int, size: tuple[int, int]) -> int:
+def largest_batch(forward: Forward, recipe: Recipe, batch_size: int) -> int:
     """`batch_size`, halved until a batch of it fits into memory. Raises `BadValue`: not even one image fits."""
+    size = input_size(recipe) or (224, 224)
     while True:
         try:
-            forward([torch.zeros((3, *size), dtype=torch.uint8)], batch_size)
+            forward([torch.zeros((3, *size), dtype=torch.uint8)], recipe, batch_size)
         except torch.OutOfMemoryError as error:
             if batch_size == 1:
                 raise BadValue(

@@ -3,10 +3,31 @@
 Sources: TjuJianyu/RRL src/datasets.py; few-shot: wyharveychen/CloserLookFewShot data/datamgr.py.
 """
 
+import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from store.errors import BadValue
+
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augment:
+    """How a backbone's training images are drawn; what is drawn is in `views.py`."""
+
+    scale: tuple[float, float] = (0.08, 1.0)
+    """Area of the crop, as a part of the image's."""
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Width over height of the crop, before it is resized."""
+    flip: float = 0.5
+    """Probability of a mirror image."""
+    jitter: float = 0.0
+    """Brightness, contrast and colour are each multiplied by 1 - jitter to 1 + jitter."""
+
+
+RANDOM_CROP = Augment()
+"""torchvision's RandomResizedCrop and RandomHorizontalFlip as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,22 +43,42 @@ class Recipe:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     decoder: str = "pil"
+    augment: Augment | None = RANDOM_CROP
+    """Of views from 1 on; None: upstream trains on the evaluation images."""
     view: int = 0
     """0: this evaluation crop; from 1 on: a random crop drawn from hash(seed, view, sample id)."""
+    seed: int = 0
 
     def parts(self) -> dict[str, Any]:
-        """The fields as JSON values, for the fingerprint."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        """The fields as JSON values, for the fingerprint. An evaluation crop knows nothing of augmentation."""
+        fields = asdict(self)
+        if self.view == 0:
+            del fields["augment"], fields["seed"]
+        parts: dict[str, Any] = json.loads(json.dumps(fields))
+        return parts
+
+    def with_view(self, view: int, seed: int = 0) -> "Recipe":
+        """View 0 is the recipe itself. Raises `BadValue`: there is no augmentation, so no other view."""
+        if view == 0:
+            return self
+        if self.augment is None:
+            raise BadValue(
+                f"view {view}: upstream trains on the evaluation images here, so that there is one view: --views 1"
+            )
+        return replace(self, view=view, seed=seed)
 
 
 _IMAGENET = Recipe()
+_CAMELYON = Recipe(resize=(96, 96), crop=None, augment=None)
 _CIFAR = Recipe(
     resize=256,  # 224 * 8 / 7
     crop=224,
     interpolation="bicubic",
     mean=(0.4914, 0.4822, 0.4465),
     std=(0.2023, 0.1994, 0.2010),
+    augment=Augment(scale=(0.8, 1.0)),
 )
+_FEWSHOT = Recipe(resize=(257, 257), crop=224, augment=Augment(jitter=0.4))
 _RRL_STD = (0.228, 0.224, 0.225)
 """SWAV's slip of the pen, kept by upstream for these datasets: its published numbers have it."""
 _LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
@@ -47,14 +88,14 @@ RECIPES: dict[str, Recipe] = {
     "imagenet_384": replace(_IMAGENET, resize=384, crop=384, interpolation="bicubic"),
     "vit_224": replace(_IMAGENET, mean=(0.5,) * 3, std=(0.5,) * 3),
     "vit_384": replace(_IMAGENET, resize=384, crop=384, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3),
-    "camelyon_96": replace(_IMAGENET, resize=(96, 96), crop=None),
-    "camelyon_96_rrl": replace(_IMAGENET, resize=(96, 96), crop=None, std=_RRL_STD),
+    "camelyon_96": _CAMELYON,
+    "camelyon_96_rrl": replace(_CAMELYON, std=_RRL_STD),
     "cifar_224": _CIFAR,
     "cifar_32": replace(_CIFAR, resize=36, crop=32),
     "imagenetv2_224": replace(_IMAGENET, std=_RRL_STD),
     "imagenet_sketch_224": replace(_IMAGENET, mean=(0.8249, 0.8246, 0.8243), std=(0.2699, 0.2701, 0.2699)),
-    "fewshot_224": replace(_IMAGENET, resize=(257, 257), crop=224),
-    "fewshot_84": replace(_IMAGENET, resize=(96, 96), crop=84),
+    "fewshot_224": _FEWSHOT,
+    "fewshot_84": replace(_FEWSHOT, resize=(96, 96), crop=84),
     "lite0_224": Recipe(resize=256, crop=224, interpolation="bicubic", mean=_LITE_MEAN, std=_LITE_STD),
     "lite1_240": Recipe(resize=272, crop=240, interpolation="bicubic", mean=_LITE_MEAN, std=_LITE_STD),
     "lite2_260": Recipe(resize=292, crop=260, interpolation="bicubic", mean=_LITE_MEAN, std=_LITE_STD),

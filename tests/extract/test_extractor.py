@@ -121,7 +121,9 @@ def test_the_first_run_decides_the_batch_size(pictures: Path, tmp_path: Path) ->
 
     root, images = open_root(tmp_path), open_dataset(f"folder:{pictures}", "train")
     net = Network(lambda: load("pixels"), torch.device("cpu"), "fp32")
-    assert _writer(root, config(pictures, tmp_path, batch_size=3), images, net).choices == {"batch_size": 3}
+    assert _writer(root, config(pictures, tmp_path, batch_size=3), images, net, net.loaded.recipe).choices == {
+        "batch_size": 3
+    }
     run(config(pictures, tmp_path, batch_size=8))
     x = open_features(root, f"folder:{pictures}", "train", "pixels")
     assert x.parts[0].manifest.provenance["batch_size"] == 3

@@ -12,7 +12,7 @@ from extract.recipes import RECIPES
 from store.errors import BadValue
 from store.samples import Samples
 
-CPU = torch.device("cpu")
+CPU, PIXELS = torch.device("cpu"), RECIPES["pixels_16"]
 
 
 class Fragile(nn.Module):
@@ -24,9 +24,7 @@ class Fragile(nn.Module):
 
 
 def loaded() -> Loaded:
-    return Loaded(
-        name="fragile", net=Fragile(), dim=768, weights_sha256="0", architecture="made", recipe=RECIPES["pixels_16"]
-    )
+    return Loaded(name="fragile", net=Fragile(), dim=768, weights_sha256="0", architecture="made", recipe=PIXELS)
 
 
 def images(*bad: int) -> Images:
@@ -39,22 +37,22 @@ def test_what_is_not_close_enough_falls_back_loudly(monkeypatch, caplog: pytest.
     monkeypatch.setattr("extract.network.pick_precision", lambda asked, device: "bf16")
     net = Network(loaded, CPU, "auto")
     with caplog.at_level(logging.WARNING):
-        forward = net.ready(images())
+        forward = net.ready(images(), PIXELS)
     assert "fragile in bf16: the cosine with float32 is -1.00000, less than 0.999: falling back" in caplog.text
     assert (net.precision, forward.precision) == ("fp32", "fp32")
     assert net.error == {"max": 0.0, "cosine": 1.0, "images": 16}
-    assert net.ready(images()) is forward
+    assert net.ready(images(), PIXELS) is forward
 
 
 def test_what_was_asked_for_by_name_is_refused() -> None:
     with pytest.raises(BadValue, match=r"must be at least 0\.999: --precision auto or fp32"):
-        Network(loaded, CPU, "bf16").ready(images())
+        Network(loaded, CPU, "bf16").ready(images(), PIXELS)
 
 
 def test_bad_images_are_passed_over() -> None:
     net = Network(loaded, CPU, "fp32")
-    net.ready(images(0, 1, 2, *range(10, 28)))
+    net.ready(images(0, 1, 2, *range(10, 28)), PIXELS)
     assert net.error["images"] == 9
     net = Network(loaded, CPU, "fp32")
-    net.ready(images(*range(30)))
+    net.ready(images(*range(30)), PIXELS)
     assert net.error == {}

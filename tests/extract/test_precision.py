@@ -35,12 +35,12 @@ def pixels(count: int) -> list[torch.Tensor]:
 def test_an_image_does_not_see_its_batch() -> None:
     loaded = load("random:conv4")
     images = list(torch.randint(0, 256, (5, 3, 84, 84), dtype=torch.uint8))
-    forward = Forward(loaded.net, loaded.recipe, loaded.dim, CPU)
-    together = forward(images, 8)
+    forward = Forward(loaded.net, loaded.dim, CPU)
+    together = forward(images, loaded.recipe, 8)
     assert together.dtype == np.float32
     assert together.shape == (5, loaded.dim)
     for i, image in enumerate(images):
-        assert np.array_equal(forward([image], 8)[0], together[i])
+        assert np.array_equal(forward([image], loaded.recipe, 8)[0], together[i])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -48,7 +48,7 @@ def test_precision_classes_are_near_float32(precision: str) -> None:
     loaded = load("random:resnet10")
     images = list(torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)))
     want = reference(loaded.net, images, loaded.recipe, CPU)
-    got = Forward(loaded.net, loaded.recipe, loaded.dim, CPU, precision)(images, 4)
+    got = Forward(loaded.net, loaded.dim, CPU, precision)(images, loaded.recipe, 4)
     error = compare(got, want)
     assert error["images"] == 4
     if precision == "fp32":
@@ -73,15 +73,15 @@ def test_compare() -> None:
 
 def test_the_batch_is_halved_until_it_fits(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        assert largest_batch(Forward(Flat(fits=10), RECIPE, 768, CPU), 64, (16, 16)) == 8
+        assert largest_batch(Forward(Flat(fits=10), 768, CPU), RECIPE, 64) == 8
     assert "out of memory on cpu: batch size is now 32" in caplog.text
     with pytest.raises(BadValue, match="not one image of 16x16 fits into the memory of cpu"):
-        largest_batch(Forward(Flat(fits=0), RECIPE, 768, CPU), 4, (16, 16))
+        largest_batch(Forward(Flat(fits=0), 768, CPU), RECIPE, 4)
 
 
 def test_a_backbone_that_returns_another_shape_is_refused() -> None:
     with pytest.raises(BadValue, match=r"returns \(4, 768\) for \(4, 3, 16, 16\), must return \(4, 99\)"):
-        Forward(Flat(), RECIPE, 99, CPU)(pixels(2), 4)
+        Forward(Flat(), 99, CPU)(pixels(2), RECIPE, 4)
 
 
 def test_device_and_precision() -> None:
@@ -98,5 +98,5 @@ def test_cuda_is_near_the_cpu() -> None:
     images = list(torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8))
     want = reference(loaded.net, images, loaded.recipe, CPU)
     device = pick_device("cuda")
-    got = Forward(loaded.net, loaded.recipe, loaded.dim, device, pick_precision("auto", device))(images, 4)
+    got = Forward(loaded.net, loaded.dim, device, pick_precision("auto", device))(images, loaded.recipe, 4)
     assert compare(got, want)["cosine"] > 0.999

@@ -5,7 +5,7 @@ from PIL import Image
 from torchvision import transforms
 
 from extract.recipes import RECIPES
-from extract.transforms import crop_and_resize, input_size, normalise
+from extract.transforms import input_size, make_pixels, normalise
 
 MODES = {"bilinear": transforms.InterpolationMode.BILINEAR, "bicubic": transforms.InterpolationMode.BICUBIC}
 
@@ -29,7 +29,7 @@ def test_pixels_are_those_of_torchvision_on_pil_images(name: str, size: tuple[in
     if recipe.crop is not None:
         steps.append(transforms.CenterCrop(recipe.crop))
     want = np.asarray(transforms.Compose(steps)(Image.fromarray(image)))
-    got = crop_and_resize(torch.from_numpy(image.transpose(2, 0, 1).copy()), recipe).permute(1, 2, 0).numpy()
+    got = make_pixels(torch.from_numpy(image.transpose(2, 0, 1).copy()), recipe, "x").permute(1, 2, 0).numpy()
     assert got.shape == want.shape == (*input_size(recipe), 3)
     assert np.abs(got.astype(int) - want).max() <= 1
 

@@ -104,6 +104,6 @@ def test_datasets_that_packages_carry(name: str) -> None:
 
 def test_an_unknown_dataset_has_nearest_names() -> None:
     with pytest.raises(
-        UnknownName, match="unknown dataset 'openmojis'; nearest: openmoji; see `python -m extract --list"
+        UnknownName, match="unknown dataset 'openmojis'; nearest: openmoji, emoji; see `python -m extract --list"
     ):
         find_dataset("openmojis")
