@@ -58,9 +58,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if not options["backbone"]:
         parser.error("--backbone is needed (or --list, --list-datasets)")
-    as_json = options.pop("json")
+    as_json, download = options.pop("json"), options.pop("download")
     config = ExtractConfig(**options)
     check_names(config)
+    if download:
+        from extract.datasets.fetch import fetch_missing
+
+        fetch_missing(config.dataset, config.data_root)
 
     from extract.allocator import keep_memory
 

@@ -23,8 +23,6 @@ class ExtractConfig:
     """Views 0 to views - 1 are extracted; 0 is the evaluation crop, the others are random crops."""
     seed: int = 0
     """Of the random crops."""
-    download: bool = False
-    """Fetch what may be fetched and is not there."""
     store: str = field(default_factory=default_root)
     weights: str | None = None
     """A file for the one backbone that is named, instead of the cache."""

