@@ -67,7 +67,7 @@ def test_cifar_comes_through_torchvision(make: Make, tmp_path: Path, monkeypatch
         tar.add(source / "cifar-10-batches-py", "cifar-10-batches-py")
     monkeypatch.setattr(CIFAR10, "url", archive.as_uri())
     root = tmp_path / "root"
-    with pytest.raises(BadValue, match="dataset cifar10 could not be fetched into .*corrupted"):
+    with pytest.raises(BadValue, match=r"dataset cifar10 could not be fetched into .*corrupted"):
         fetch_missing(("cifar10",), root)  # not the published checksum
     monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
     monkeypatch.setattr(CIFAR10, "_check_integrity", lambda self: (Path(self.root) / self.base_folder).is_dir())
