@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from probe.config import SELECT, ProbeConfig
+from probe.config import BATCH_NORMS, SELECT, ProbeConfig
 from probe.solvers import SOLVERS
 from store.errors import BadValue, UnknownName
 from store.root import default_root, open_root
@@ -21,6 +21,18 @@ def floats(text: str) -> tuple[float, ...]:
     if not values or not all(0 <= value < float("inf") for value in values):
         raise argparse.ArgumentTypeError(f"{text!r} must be finite numbers, none negative")
     return values
+
+
+def integers(text: str) -> tuple[int, ...]:
+    """`10,20` -> numbers, none negative."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 10,20")
+    return tuple(int(part) for part in parts)
+
+
+def names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def size(text: str) -> int:
@@ -51,14 +63,49 @@ def build_parser() -> argparse.ArgumentParser:
         p.add_argument(f"--{split}", default=split, metavar="SPLIT", help=f"split to use as {split} (%(default)s)")
     p.add_argument("--solver", default=default.solver, help="%(default)s; --list shows all")
     p.add_argument("--weight-decay", type=floats, metavar="1e-6,1e-5", help="grid; the solver's own by default")
+    g = p.add_argument_group("sgd and cosine")
+    g.add_argument(
+        "--lr", type=floats, default=default.lr, metavar="0.1,0.01", help="grid; the solver's own by default"
+    )
+    g.add_argument("--seeds", type=integers, default=default.seeds, metavar="0,1", help="grid of random starts (0)")
+    g.add_argument(
+        "--epochs", type=int, default=default.epochs, help="%(default)s, lr divided by 10 after 8, 16, 24/28"
+    )
+    g.add_argument("--batch", type=int, default=default.batch, help="rows, over all ranks (%(default)s)")
+    g.add_argument("--batch-norm", default=default.batch_norm, choices=BATCH_NORMS, help="of sgd (%(default)s)")
+    g.add_argument("--views", type=int, default=default.views, help="stored views of train, one an epoch (%(default)s)")
+    g.add_argument(
+        "--average", type=names, default=(), metavar="ID,ID", help="sgd starts from these heads, one a block"
+    )
+    g = p.add_argument_group("knn")
+    g.add_argument("--k", type=integers, default=default.k, metavar="10,20", help="grid of neighbours (10,20,100)")
+    g.add_argument("--temperature", type=float, default=default.temperature, help="of the votes (%(default)s)")
     p.add_argument("--select", default=default.select, choices=SELECT, help="how to choose (%(default)s)")
     p.add_argument("--folds", type=int, default=default.folds, help="of --select kfold (%(default)s)")
     p.add_argument("--seed", type=int, default=default.seed, help="of splits and starts (%(default)s)")
     p.add_argument("--device", default=default.device, help="auto, cpu, cuda, cuda:1 (%(default)s)")
     p.add_argument("--memory", type=size, help="4GB: larger features stream from the store (half of what is free)")
+    p.add_argument("--sub", action="store_true", help="also average separate heads, one a block: cat^sub")
+    p.add_argument("--predictions", action="store_true", help="store per-sample predictions as Parquet")
     p.add_argument("--json", action="store_true", help="one JSON document on stdout instead of the table")
     p.add_argument("--list", action="store_true", help="show the solvers and stop")
     return p
+
+
+def check(config: ProbeConfig) -> None:
+    """Raise `BadValue` for a number that no run could use, before anything is read."""
+    for flag, value, least in (
+        ("folds", config.folds, 2), ("epochs", config.epochs, 1), ("batch", config.batch, 1),
+        ("views", config.views, 1), ("k", min(config.k), 1),
+    ):  # fmt: skip
+        if value < least:
+            raise BadValue(f"--{flag} {value}: at least {least}")
+    if config.weight_decay and not SOLVERS[config.solver].weight_decay:
+        raise BadValue(f"--solver {config.solver} has no weight decay: leave out --weight-decay")
+    if config.views > 1 and SOLVERS[config.solver].file != "sgd":
+        raise BadValue(
+            f"--views is for --solver sgd and cosine, which see the data epoch by epoch, not {config.solver}"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,8 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = ProbeConfig(**{**options, "features": tuple(options["features"])})
     if config.solver not in SOLVERS:
         raise UnknownName("solver", config.solver, SOLVERS, "`python -m probe --list` shows all")
-    if config.folds < 2:
-        raise BadValue(f"--folds {config.folds}: at least 2")
+    check(config)
     from probe.run import run  # torch loads here
 
     return run(open_root(config.store or default_root()), config, as_json=as_json, out=sys.stdout)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+BATCH_NORMS = ("affine", "plain", "none")
 SELECT = ("val", "kfold", "paper", "oracle")
 
 
@@ -21,6 +22,25 @@ class ProbeConfig:
     solver: str = "lbfgs"
     weight_decay: tuple[float, ...] | None = None
     """λ of mean loss + λ/2 |W|², bias unpenalised; None: the solver's own grid."""
+    lr: tuple[float, ...] = ()
+    """Of sgd and cosine; (): the solver's own."""
+    seeds: tuple[int, ...] = (0,)
+    """Starts of sgd and cosine: grid members like the others."""
+    epochs: int = 28
+    batch: int = 256
+    batch_norm: str = "affine"
+    """Of sgd: affine, plain (no scale and shift), none."""
+    views: int = 1
+    """sgd and cosine show view e % views of the training images in epoch e."""
+    average: tuple[str, ...] = ()
+    """Ids of stored heads, one a block: sgd starts from their average."""
+    k: tuple[int, ...] = (10, 20, 100)
+    temperature: float = 0.07
+    """Of knn's votes."""
+    sub: bool = False
+    """Also average separate heads of the single blocks, by logits and by probabilities: cat^sub."""
+    predictions: bool = False
+    """Keep per-sample predictions as predictions/<record id>.parquet in the store."""
     select: str = "val"
     folds: int = 5
     seed: int = 0

@@ -17,8 +17,11 @@ CHUNK_BYTES = 16 << 20
 
 
 class Source(Protocol):
-    shape: tuple[int, int]
-    dtype: np.dtype
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
 
     def read(self, rows: slice | np.ndarray) -> np.ndarray:
         """Rows (n, D); they may be the memory that is held: not to be written to."""
@@ -28,7 +31,9 @@ class Held:
     """Features in memory, in the dtype they are stored in."""
 
     def __init__(self, x_ND: np.ndarray) -> None:
-        self.x_ND, self.shape, self.dtype = x_ND, (x_ND.shape[0], x_ND.shape[1]), x_ND.dtype
+        self.x_ND = x_ND
+        self.shape: tuple[int, int] = (x_ND.shape[0], x_ND.shape[1])
+        self.dtype: np.dtype = x_ND.dtype
 
     def read(self, rows: slice | np.ndarray) -> np.ndarray:
         return self.x_ND[rows]

@@ -1,7 +1,5 @@
 """The objectives that heads minimise: mean loss + weight_decay/2 |W|², the bias not penalised."""
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
@@ -16,10 +14,14 @@ def cross_entropy(logits_NKC: Tensor, y_N: Tensor) -> tuple[Tensor, Tensor]:
     """
     index_NK1 = y_N[:, None, None].expand(-1, logits_NKC.shape[1], 1)
     lse_NK1 = logits_NKC.logsumexp(-1, keepdim=True)
-    loss_K = (lse_NK1 - logits_NKC.gather(-1, index_NK1)).sum((0, 2), dtype=torch.float64)
+    plain_NK1 = lse_NK1 - logits_NKC.gather(-1, index_NK1)
     residual_NKC = logits_NKC.sub_(lse_NK1).exp_()
-    residual_NKC.scatter_add_(-1, index_NK1, residual_NKC.new_full((), -1.0).expand(index_NK1.shape))
-    return loss_K, residual_NKC
+    # what the other classes share: near 0 it keeps the digits that 1 - p and lse - logit lose
+    residual_NKC.scatter_(-1, index_NK1, 0.0)
+    others_NK1 = residual_NKC.sum(-1, keepdim=True)
+    residual_NKC.scatter_(-1, index_NK1, -others_NK1)
+    loss_NK1 = torch.where(others_NK1 < 0.5, -torch.log1p(-others_NK1), plain_NK1)
+    return loss_NK1.sum((0, 2), dtype=torch.float64), residual_NKC
 
 
 def softmax_pass(data: Data, theta_KCd: Tensor, weight_decay_K: Tensor) -> tuple[Tensor, Tensor]:
@@ -35,7 +37,7 @@ def softmax_pass(data: Data, theta_KCd: Tensor, weight_decay_K: Tensor) -> tuple
     bias = theta_KCd[..., -1].reshape(K * C)
     loss_K = torch.zeros(K, dtype=torch.float64, device=data.device)
     grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(bias)
-    for rows, x_BD in chunks_of(data):
+    for rows, x_BD in data.chunks():
         logits = torch.addmm(bias, x_BD, weight.T)
         loss, residual = cross_entropy(logits.view(-1, K, C), data.y_N[rows])
         loss_K += loss
@@ -48,7 +50,3 @@ def softmax_pass(data: Data, theta_KCd: Tensor, weight_decay_K: Tensor) -> tuple
     gradient.div_(total)
     gradient[..., :-1] += weight_decay_K.to(gradient.dtype)[:, None, None] * theta_KCd[..., :-1]
     return loss_K / total + weight_decay_K * penalty_K, gradient
-
-
-def chunks_of(data: Data) -> Iterator[tuple[slice, Tensor]]:
-    yield from data.chunks()

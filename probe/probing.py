@@ -2,7 +2,8 @@
 
 import logging
 import time
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,17 @@ from probe import ranks
 from probe.config import ProbeConfig
 from probe.data import Data
 from probe.features import Block, parse_features
-from probe.heads import LinearHead
+from probe.keep import cost, keep_head, keep_predictions, keep_record
 from probe.memory import hold
-from probe.metrics import predict, summarise
+from probe.metrics import Predictions, predict, summarise
 from probe.select import Choice, choose
 from probe.solvers import SOLVERS, Settings
 from probe.splits import Split, class_names, open_split
+from probe.sub import average, only_block, together
 from store.errors import BadValue
 from store.features import backbones
-from store.heads import StoredHead, save_head
-from store.records import Record, write_record
+from store.heads import load_head
+from store.keys import dataset_name
 from store.root import Root
 
 log = logging.getLogger("probe")
@@ -39,70 +41,88 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def probe(root: Root, config: ProbeConfig, features: str) -> dict[str, Any]:
-    """Probe one concatenation. Returns the row: JSON values, as in the record it writes.
+def probe(root: Root, config: ProbeConfig, features: str) -> list[dict[str, Any]]:
+    """Probe one concatenation. Returns its row, and with `sub` two more: JSON values, as in the records it writes.
 
     Raises `UserError`: features are missing, classes are fewer than two, an option cannot be used.
     """
     start = time.monotonic()
     device = pick_device(config.device)
     blocks = parse_features(root, config.dataset, config.train, features)
-    splits = _open(root, config, blocks, device)
-    train, val, test = splits["train"], splits.get("val"), splits["test"]
+    settings = _settings(root, config)
+    splits, pairs = _open(root, config, settings, blocks, device)
+    settings = replace(settings, pairs=pairs)
     classes = class_names([split.target for split in splits.values()])
-    _check_classes(train.data, classes, config)
+    _check_classes(splits["train"].data, classes, config)
     opened = time.monotonic()
-    settings = Settings(weight_decay=config.weight_decay or SOLVERS[config.solver].weight_decay, seed=config.seed)
-    choice = choose(
-        config.solver, settings, blocks, train.data, val.data if val else None, test.data,
-        select=config.select, folds=config.folds, seed=config.seed,
-    )  # fmt: skip
+    choice = _choose(config, settings, blocks, {role: split.data for role, split in splits.items()})
     trained = time.monotonic()
-    scored = test.data.prepared_by(choice.data.prepare)
+    scored = splits["test"].data.prepared_by(choice.data.prepare)
     (predictions,) = predict([choice.fit.head], scored)
-    group = test.x.samples.target(config.group) if config.group else None
-    metrics = summarise(
-        predictions,
-        classes,
-        probabilities=SOLVERS[config.solver].probabilities,
-        group_N=group.index[test.rows] if group else None,
-        groups=group.classes if group else (),
-    )
-    oracle = max(member["test_top1"] for member in choice.grid)
-    metrics |= {
-        "val_top1": choice.val_top1,
-        "optimism_gap": oracle - choice.grid[choice.chosen]["test_top1"],
-        "grid": choice.grid,
-        "certificate": dict(choice.fit.certificate),
-    }
-    seconds = {"open": opened - start, "train": trained - opened, "score": time.monotonic() - trained}
-    row: dict[str, Any] = {
+    row = {
         "features": ",".join(map(str, blocks)),
         "dim": scored.dim,
-        "num_classes": len(classes),
         "num_parameters": choice.fit.head.num_parameters,
-        "solver": config.solver,
-        "select": config.select,
+        **_asked(config),
         "selection": choice.how,
         "weight_decay": choice.fit.weight_decay,
         **choice.fit.extra,
-        **metrics,
-        "seconds": seconds,
+        **cost(splits["test"].x.parts),
+        **_metrics(config, splits["test"], predictions, classes),
+        "val_top1": choice.val_top1,
+        "optimism_gap": _gap(choice),
+        "grid": choice.grid,
+        "certificate": dict(choice.fit.certificate),
+        "seconds": {"open": opened - start, "train": trained - opened, "score": time.monotonic() - trained},
     }
-    if ranks.is_first():
-        row |= _keep(root, config, blocks, splits, classes, choice, row)
-    return row
+    rows = [_keep(root, config, blocks, splits, classes, choice, predictions, row)]
+    return rows + (_sub(root, config, settings, blocks, splits, classes) if config.sub else [])
 
 
-def _open(root: Root, config: ProbeConfig, blocks: list[Block], device: torch.device) -> dict[str, Split]:
-    """The splits by role. Without any features of the val split there is no val: a part of train takes its place."""
+def _asked(config: ProbeConfig) -> dict[str, Any]:
+    return {"dataset": config.dataset, "target": config.target, "solver": config.solver, "select": config.select}
+
+
+def _settings(root: Root, config: ProbeConfig) -> Settings:
+    solver = SOLVERS[config.solver]
+    return Settings(
+        weight_decay=config.weight_decay or solver.weight_decay,
+        lr=config.lr or solver.lr,
+        seeds=config.seeds,
+        epochs=config.epochs,
+        batch=config.batch,
+        batch_norm=config.batch_norm,
+        average=tuple(load_head(root, name) for name in config.average),
+        k=config.k,
+        temperature=config.temperature,
+        seed=config.seed,
+    )
+
+
+def _open(
+    root: Root, config: ProbeConfig, settings: Settings, blocks: list[Block], device: torch.device
+) -> tuple[dict[str, Split], int]:
+    """The splits by role, and how many curvature pairs fit beside them.
+
+    Without any features of the val split there is no val: a part of train takes its place.
+    """
     roles = {"train": config.train, "val": config.val, "test": config.test}
-    if not backbones(root, config.dataset, config.val):
+    if not backbones(root, dataset_name(config.dataset), config.val):
         del roles["val"]
     first = {role: open_split(root, config, split, blocks, None, device) for role, split in roles.items()}
     classes = class_names([split.target for split in first.values()])
     splits = {role: open_split(root, config, split, blocks, classes, device) for role, split in roles.items()}
-    return hold(splits, config.memory)
+    members = len(settings.weight_decay) * max(1, len(settings.lr)) * len(settings.seeds)
+    if config.views == 1:
+        return hold(splits, config.memory, config.solver, len(classes), members)
+    views = {
+        f"view {view}": open_split(root, config, config.train, blocks, classes, device, view)
+        for view in range(1, config.views)
+    }
+    held, pairs = hold({**splits, **views}, config.memory, config.solver, len(classes), members)
+    pieces = tuple(held[role].data.pieces for role in ("train", *views))
+    train = replace(held["train"], data=replace(held["train"].data, views=pieces))
+    return {**{role: held[role] for role in splits}, "train": train}, pairs
 
 
 def _check_classes(train: Data, classes: tuple[str, ...], config: ProbeConfig) -> None:
@@ -113,47 +133,84 @@ def _check_classes(train: Data, classes: tuple[str, ...], config: ProbeConfig) -
             "a head needs at least two classes: choose another --target"
         )
     if len(present) < len(classes):
-        log.warning("%d of %d classes have no training sample: their heads only learn to be low",
+        log.warning("%d of %d classes have no training sample: heads learn never to choose them",
                     len(classes) - len(present), len(classes))  # fmt: skip
+
+
+def _choose(config: ProbeConfig, settings: Settings, blocks: list[Block], data: Mapping[str, Data]) -> Choice:
+    return choose(
+        config.solver, settings, blocks, data["train"], data.get("val"), data["test"],
+        select=config.select, folds=config.folds, seed=config.seed,
+    )  # fmt: skip
+
+
+def _gap(choice: Choice) -> float:
+    """What choosing on the test split would have added, among the same heads."""
+    tests: list[float] = [member["test_top1"] for member in choice.grid]
+    return max(tests) - tests[choice.chosen]
+
+
+def _metrics(config: ProbeConfig, test: Split, predictions: Predictions, classes: tuple[str, ...]) -> dict[str, Any]:
+    group = test.x.samples.target(config.group) if config.group else None
+    return {
+        "num_classes": len(classes),
+        **summarise(
+            predictions,
+            classes,
+            probabilities=SOLVERS[config.solver].probabilities,
+            group_N=group.index[test.rows] if group else None,
+            groups=group.classes if group else (),
+        ),
+    }
 
 
 def _keep(
     root: Root, config: ProbeConfig, blocks: list[Block], splits: dict[str, Split], classes: tuple[str, ...],
-    choice: Choice, row: dict[str, Any],
+    choice: Choice | None, predictions: Predictions, row: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
-    """Write head and record; returns their ids."""
-    used = [
-        {"dataset": m.dataset, "split": m.split, "backbone": m.backbone, "fingerprint": m.fingerprint}
-        for split in splits.values()
-        for m in (part.manifest for part in split.x.parts)
-    ]
-    head = _store_head(root, config, blocks, classes, choice) if isinstance(choice.fit.head, LinearHead) else None
-    record = write_record(
-        root,
-        Record(
-            kind="probe",
-            config={**asdict(config), "features": row["features"]},
-            features=used,
-            targets={f"{split.target.column}:{role}": split.target.hash for role, split in splits.items()},
-            metrics={**{k: v for k, v in row.items() if k != "seconds"}, "head": head},
-            seconds=row["seconds"],
-        ),
-    )
-    return {"head": head, "record": record.id}
+    """Store what is asked for, once for all ranks; returns the row with the ids."""
+    if not ranks.is_first():
+        return row
+    head = keep_head(root, config, blocks, classes, choice) if choice else None
+    record = keep_record(root, config, splits, row, head)
+    row = {**row, "head": head, "record": record.id}
+    if config.predictions:
+        row["predictions"] = keep_predictions(root, record.id, splits["test"], classes, predictions)
+    return row
 
 
-def _store_head(root: Root, config: ProbeConfig, blocks: list[Block], classes: tuple[str, ...], choice: Choice) -> str:
-    prepare = choice.data.prepare
-    weight, bias, left = prepare.fold(choice.fit.head.weight, choice.fit.head.bias)
-    steps, arrays = left.state()
-    info = {
-        "dataset": config.dataset,
-        "target": config.target,
-        "classes": list(classes),
-        "features": [str(block) for block in blocks],
-        "widths": [high - low for low, high in prepare.columns],
-        "steps": steps,
-        "solver": config.solver,
-        "weight_decay": choice.fit.weight_decay,
-    }
-    return save_head(root, StoredHead(weight=weight.cpu().numpy(), bias=bias.cpu().numpy(), arrays=arrays, info=info))
+def _sub(
+    root: Root,
+    config: ProbeConfig,
+    settings: Settings,
+    blocks: list[Block],
+    splits: dict[str, Split],
+    classes: tuple[str, ...],
+) -> list[dict[str, Any]]:
+    """Two rows: separate heads, each chosen alone, averaged by logits and by probabilities."""
+    start = time.monotonic()
+    choices = []
+    for index, block in enumerate(blocks):
+        data = {role: only_block(split.data, index) for role, split in splits.items()}
+        choices.append(_choose(config, settings, [block], data))
+    trained = time.monotonic()
+    heads = [average(choices, blocks, of) for of in ("logits", "probabilities")]
+    scored = splits["test"].data.prepared_by(together([choice.data.prepare for choice in choices]))
+    rows = []
+    for head, predictions in zip(heads, predict(heads, scored), strict=True):
+        row = {
+            "features": f"{','.join(map(str, blocks))} (sub, {head.of})",
+            "dim": scored.dim,
+            "num_parameters": head.num_parameters,
+            **_asked(config),
+            "selection": f"{choices[0].how}; a head for each block, their {head.of} averaged",
+            "weight_decay": None,
+            "weight_decays": [choice.fit.weight_decay for choice in choices],
+            **cost(splits["test"].x.parts),
+            **_metrics(config, splits["test"], predictions, classes),
+            "val_top1": None,
+            "optimism_gap": None,
+            "seconds": {"train": trained - start, "score": time.monotonic() - trained},
+        }
+        rows.append(_keep(root, config, blocks, splits, classes, None, predictions, row))
+    return rows

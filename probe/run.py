@@ -16,10 +16,10 @@ def run(root: Root, config: ProbeConfig, *, as_json: bool, out: IO[str]) -> int:
     """
     ranks.start(pick_device(config.device))
     try:
-        rows = [probe(root, config, features) for features in config.features]
+        rows = [row for features in config.features for row in probe(root, config, features)]
+        if ranks.is_first():
+            document = {"rows": rows, **(rows[0] if len(rows) == 1 else {})}
+            print(json.dumps(document, indent=1) if as_json else table(rows), file=out)
     finally:
         ranks.stop()
-    if ranks.is_first():
-        document = {"rows": rows, **(rows[0] if len(rows) == 1 else {})}
-        print(json.dumps(document, indent=1) if as_json else table(rows), file=out)
     return 0

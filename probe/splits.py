@@ -43,9 +43,13 @@ def open_split(
     blocks: list[Block],
     classes: Sequence[str] | None,
     device: torch.device,
+    view: int = 0,
 ) -> Split:
-    """Open `split`; class indices follow `classes`. Samples without a target are left out, and counted in the log."""
-    x = open_blocks(root, config.dataset, split, blocks)
+    """Open `split` in one of its views; class indices follow `classes`, or the split's own where None.
+
+    Samples without a target are left out, and counted in the log. Raises `BadValue`: none has one.
+    """
+    x = open_blocks(root, config.dataset, split, blocks, view=view)
     ranges = column_ranges(x, blocks)
     target = x.samples.target(config.target)
     classes = classes or target.classes

@@ -24,8 +24,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         ]
         lines.append(cells + ([percent(row.get("worst_group_accuracy"))] if groups else []))
     notes = sorted({f"{row['solver']}, {row['select']}: {row['selection']}" for row in rows})
-    gaps = ", ".join(f"{100 * row['optimism_gap']:.2f}" for row in rows)
-    notes.append(f"choosing on the test split would have added (points): {gaps}")
+    gaps = ", ".join("-" if row["optimism_gap"] is None else f"{100 * row['optimism_gap']:.2f}" for row in rows)
+    notes.append(f"choosing on the test split would have added (points, row by row): {gaps}")
     return "\n".join([markdown(lines), "", *notes])
 
 

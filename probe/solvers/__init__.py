@@ -19,6 +19,8 @@ class Solver:
     function: str = "fit"
     weight_decay: tuple[float, ...] = LAMBDAS
     """The default grid; () where the solver has none."""
+    lr: tuple[float, ...] = ()
+    """The default grid of learning rates; () where the solver has none."""
     probabilities: bool = True
     """Whether softmax(logits) is meant as a probability: NLL and calibration error are reported only then."""
 
@@ -27,11 +29,11 @@ SOLVERS: dict[str, Solver] = {
     "lbfgs": Solver(file="lbfgs", what="multinomial logistic regression to a tolerance, a path of weight decays"),
     "sgd": Solver(
         file="sgd", what="the paper's protocol: BatchNorm, SGD, 28 epochs; the whole grid in one pass over the data",
-        weight_decay=(1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 5e-2),
+        weight_decay=(1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 5e-2), lr=(0.01,),
     ),
     "cosine": Solver(
         file="sgd", function="fit_cosine", what="cosine classifier, scaled, weights normalised; trained like sgd",
-        weight_decay=(0.0, 1e-6, 1e-5, 1e-4),
+        weight_decay=(0.0, 1e-6, 1e-5, 1e-4), lr=(1.0, 10.0),
     ),
     "ridge": Solver(
         file="ridge", what="least squares in closed form, one Gram matrix for all weight decays",
@@ -59,8 +61,8 @@ class Settings:
     """Grid of `knn`."""
     temperature: float = 0.07
     """Of `knn`'s votes."""
-    lr: tuple[float, ...] = ()
-    """Grid of `sgd` and `cosine`; () takes the solver's own."""
+    lr: tuple[float, ...] = (0.01,)
+    """Grid of `sgd` and `cosine`."""
     seeds: tuple[int, ...] = (0,)
     """Grid of random starts of `sgd` and `cosine`; the order of batches is `seed`'s, the same for all."""
     epochs: int = 28
@@ -69,6 +71,8 @@ class Settings:
     """Before the head of `sgd`: affine, plain (without scale and shift) or none."""
     average: tuple[Any, ...] = ()
     """Heads of the single blocks: `sgd` starts from their average, cat_weights of the paper."""
+    pairs: int = 20
+    """Curvature pairs that `lbfgs` keeps: 8 C (D + 1) bytes each."""
     start: Any = None
     """A LinearHead to start from, where a solver can: the result is the same, sooner."""
 

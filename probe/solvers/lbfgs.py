@@ -8,7 +8,6 @@ streamed, a run begins before the one ahead of it has ended, so that several sha
 
 import logging
 import math
-from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -40,12 +39,15 @@ def fit(data: Data, settings: Settings) -> list[Fit]:
 
     def begin(runs: list[Descent]) -> Descent:
         if not runs:
-            return Descent(first, settings.tolerance)
+            return Descent(first, settings.tolerance, (), settings.pairs)
         now, before = path[len(runs)], path[len(runs) - 1]
         start, last = runs[-1].best, runs[-1]
         if len(runs) > 1 and 0 < now < before < path[len(runs) - 2]:
             start = start + (start - runs[-2].best) * (math.log(now / before) / math.log(before / path[len(runs) - 2]))
-        return Descent(start, settings.tolerance, _moved(last.pairs, now - before, d))
+        pairs = [_moved(pair, now - before, d, in_place=last.done) for pair in last.pairs]
+        if last.done:
+            last.pairs.clear()
+        return Descent(start, settings.tolerance, [pair for pair in pairs if pair[2] > 0], settings.pairs)
 
     def evaluate(points: Tensor, active: list[int]) -> tuple[Tensor, Tensor]:
         objectives, gradients = softmax_pass(data, points.view(-1, C, d), lambdas[active])
@@ -57,15 +59,12 @@ def fit(data: Data, settings: Settings) -> list[Fit]:
     return [fits[order.index(i)] for i in range(len(order))]
 
 
-def _moved(pairs: Iterable[Pair], change: float, d: int) -> list[Pair]:
-    moved = []
-    for s, y, _ in pairs:
-        new = y.clone()
-        new.view(-1, d)[:, :-1].add_(s.view(-1, d)[:, :-1], alpha=change)
-        curvature = float(s @ new)
-        if curvature > 0:
-            moved.append((s, new, 1 / curvature))
-    return moved
+def _moved(pair: Pair, change: float, d: int, *, in_place: bool) -> Pair:
+    """The pair of the objective whose λ differs by `change`."""
+    s, y = pair[0], pair[1] if in_place else pair[1].clone()
+    y.view(-1, d)[:, :-1].add_(s.view(-1, d)[:, :-1], alpha=change)
+    curvature = float(s @ y)
+    return s, y, 1 / curvature if curvature > 0 else 0.0
 
 
 def _finish(run: Descent, weight_decay: float, C: int, settings: Settings) -> Fit:

@@ -17,7 +17,6 @@ FLOOR = 1e-6
 """A run that float32 lets fall no further has converged if it expects no more than this part of its objective."""
 STALL = 5
 """So many accepted steps in a row without a fall above the noise end a run."""
-MEMORY = 20
 
 Pair = tuple[Tensor, Tensor, float]
 """(s, y, 1 / s'y): a step, the change of the gradient along it, and their curvature"""
@@ -32,18 +31,19 @@ class Descent:
             along the quasi-Newton direction, which is the Newton decrement of the model (Boyd and Vandenberghe, 9.5.1).
             Below FLOOR it is the noise of float32 that ends a run.
         pairs: what an earlier minimisation of a similar objective learned of the curvature.
+        memory: how many pairs are kept.
 
     Attributes:
         best: the last accepted point, (P,); `objective`, `gradient` and `decrement` there.
         point: where to evaluate next.
     """
 
-    def __init__(self, start: Tensor, tolerance: float, pairs: Iterable[Pair] = ()) -> None:
+    def __init__(self, start: Tensor, tolerance: float, pairs: Iterable[Pair] = (), memory: int = 20) -> None:
         self.best = self.point = start
         self.gradient = torch.zeros_like(start)
         self.objective = self.decrement = float("inf")
         self.tolerance = tolerance
-        self.pairs: deque[Pair] = deque(pairs, maxlen=MEMORY)
+        self.pairs: deque[Pair] = deque(pairs, maxlen=memory)
         self.direction, self.slope, self.step = start, 0.0, 1.0
         self.done = self.converged = False
         self.passes = self._flat = 0
@@ -64,6 +64,7 @@ class Descent:
         self._aim()
         if not self.slope < 0 or (self.passes > 2 and self.decrement <= self.tolerance * abs(objective)):
             self.done = self.converged = True
+            self.direction = self.point = self.best  # two vectors less to keep
         elif self._flat == STALL:
             self._stop()
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from probe import ranks
+from probe.config import BATCH_NORMS
 from probe.data import Data
 from probe.heads import CosineHead, LinearHead
 from probe.objectives import cross_entropy
@@ -29,7 +30,6 @@ log = logging.getLogger("probe")
 MOMENTUM = 0.9
 DECAYS = (8 / 28, 16 / 28, 24 / 28)
 """After these parts of the epochs the learning rate is divided by 10."""
-BATCH_NORMS = ("affine", "plain", "none")
 
 
 def fit(data: Data, settings: Settings) -> list[Fit]:
@@ -37,7 +37,7 @@ def fit(data: Data, settings: Settings) -> list[Fit]:
 
     Raises: BadValue: every member diverged; a batch_norm that is not affine, plain or none.
     """
-    members = list(itertools.product(settings.lr or (0.01,), settings.weight_decay, settings.seeds))
+    members = list(itertools.product(settings.lr, settings.weight_decay, settings.seeds))
     if settings.batch_norm not in BATCH_NORMS:
         raise BadValue(f"batch norm {settings.batch_norm!r}: one of {', '.join(BATCH_NORMS)}")
     affine = settings.batch_norm == "affine"
@@ -57,7 +57,7 @@ def fit_cosine(data: Data, settings: Settings) -> list[Fit]:
     beyond. They train it with Adam; here it is the schedule of `fit` at learning rates a hundred times larger, because
     features of length 1 give gradients that much smaller.
     """
-    members = list(itertools.product(settings.lr or (1.0, 10.0), settings.weight_decay, settings.seeds))
+    members = list(itertools.product(settings.lr, settings.weight_decay, settings.seeds))
     scale = 2.0 if data.num_classes <= 200 else 10.0
     layer = WideCosine(data, [seed for *_, seed in members], scale)
     losses = _train(data, settings, members, layer, None)

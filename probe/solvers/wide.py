@@ -84,25 +84,27 @@ class WideCosine:
         bound = D**-0.5  # torch.nn.Linear's start
         starts = [(torch.rand(C, D, generator=torch.Generator().manual_seed(s)) * 2 - 1) * bound for s in seeds]
         self.v_KCD: Tensor = torch.stack(starts).to(data.device)
-        self.g_KC: Tensor = self.v_KCD.norm(dim=2)
+        self.g_KC: Tensor = torch.linalg.vector_norm(self.v_KCD, dim=2)
         self.scale = scale
         self.sgd = Sgd([self.v_KCD, self.g_KC])
 
     def inputs(self, x_BD: Tensor) -> Tensor:
-        unit_BD: Tensor = x_BD / (x_BD.norm(dim=1, keepdim=True) + 1e-5)
+        unit_BD: Tensor = x_BD / (torch.linalg.vector_norm(x_BD, dim=1, keepdim=True) + 1e-5)
         return unit_BD
 
     def plain(self) -> Tensor:
         """(K, C, D): g v / |v|, without the scale."""
-        plain_KCD: Tensor = self.v_KCD / self.v_KCD.norm(dim=2, keepdim=True).clamp_min(1e-12) * self.g_KC[..., None]
-        return plain_KCD
+        norm_KC = torch.linalg.vector_norm(self.v_KCD, dim=2).clamp_min(1e-12)
+        weight_KCD: Tensor = self.v_KCD * (self.g_KC / norm_KC)[..., None]
+        return weight_KCD
 
     def logits(self, x_BD: Tensor) -> Tensor:
-        return (x_BD @ self.plain().view(-1, x_BD.shape[1]).T).mul_(self.scale)
+        logits: Tensor = x_BD @ self.plain().view(-1, x_BD.shape[1]).T
+        return logits.mul_(self.scale)
 
     def step(self, residual: Tensor, x_BD: Tensor, lr_K: Tensor, decay_K: Tensor, momentum: float) -> None:
         by_weight = ranks.add(residual.T @ x_BD).view(self.v_KCD.shape).mul_(self.scale)
-        norm_KC = self.v_KCD.norm(dim=2).clamp_min(1e-12)
+        norm_KC = torch.linalg.vector_norm(self.v_KCD, dim=2).clamp_min(1e-12)
         unit_KCD = self.v_KCD / norm_KC[..., None]
         by_g = (by_weight * unit_KCD).sum(2)
         by_v = (by_weight - unit_KCD * by_g[..., None]) * (self.g_KC / norm_KC)[..., None]

@@ -132,3 +132,77 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_sizes() -> None:
     assert [size(text) for text in ("4GB", "512m", "1.5g", "100")] == [4 * 10**9, 512 * 10**6, 1_500_000_000, 100]
+
+
+def test_separate_heads_averaged_stand_beside_the_concatenation(root, stored, capsys) -> None:
+    from store import open_features
+
+    cat, logits, probabilities = run_json(capsys, "--features", "a,b", "--store", stored, "--sub")["rows"]
+    assert logits["features"] == "a,b (sub, logits)"
+    assert cat["num_parameters"] == 3 * 16 + 3
+    assert logits["num_parameters"] == probabilities["num_parameters"] == 3 * 16 + 2 * 3
+    heads = [load_head(root, run_json(capsys, "--features", name, "--store", stored)["head"]) for name in "ab"]
+    x = [open_features(root, "openmoji", "test", name).read() for name in "ab"]
+    each = [part @ head.weight.T + head.bias for part, head in zip(x, heads, strict=True)]
+    label = np.arange(120) % 3
+    assert logits["top1"] == pytest.approx((sum(each).argmax(1) == label).mean())
+    soft = [np.exp(z) / np.exp(z).sum(1, keepdims=True) for z in each]
+    assert probabilities["top1"] == pytest.approx((sum(soft).argmax(1) == label).mean())
+    assert probabilities["nll"] == pytest.approx(-np.log((sum(soft) / 2)[np.arange(120), label]).mean(), rel=1e-4)
+    with pytest.raises(BadValue, match="--sub averages the heads of several blocks; a is one"):
+        main(["--features", "a", "--store", stored, "--sub"])
+
+
+def test_predictions_are_kept_per_sample(root, stored, capsys) -> None:
+    import io
+
+    import pyarrow.parquet as pq
+
+    row = run_json(capsys, "--features", "a", "--store", stored, "--predictions")
+    table = pq.read_table(io.BytesIO(root.get(row["predictions"]))).to_pydict()
+    assert table["sample"][:2] == ["test/000000.png", "test/000001.png"]
+    right = [guess == name for guess, name in zip(table["predicted"], table["class"], strict=True)]
+    assert sum(right) / 120 == pytest.approx(row["top1"])
+    assert [top[0] for top in table["top"]] == [int(name) for name in table["predicted"]]
+
+
+def test_sgd_starts_from_the_average_of_stored_heads(stored, capsys) -> None:
+    heads = [run_json(capsys, "--features", name, "--store", stored)["head"] for name in "ab"]
+    argv = ["--features", "a,b", "--store", stored, "--solver", "sgd", "--epochs", "1", "--lr", "1e-9"]
+    row = run_json(capsys, *argv, "--batch-norm", "none", "--average", ",".join(heads))
+    sub = run_json(capsys, "--features", "a,b", "--store", stored, "--sub")["rows"][1]
+    assert row["top1"] == pytest.approx(sub["top1"])
+
+
+def test_views_take_turns(root, make_set, capsys) -> None:
+    rng = np.random.default_rng(0)
+    y_N = np.arange(90) % 3
+    for view in range(2):
+        x = blobs(rng, y_N, 4) if view else np.zeros((90, 4), np.float32)  # view 0 says nothing
+        make_set(x, {"label": y_N}, dataset="openmoji", view=view)
+    for split in ("val", "test"):
+        make_set(blobs(rng, y_N, 4), {"label": y_N}, dataset="openmoji", split=split)
+    argv = ["--features", "a:raw", "--store", root.url, "--solver", "sgd", "--epochs", "4", "--batch-norm", "none"]
+    argv += ["--lr", "0.1", "--select", "kfold", "--folds", "2"]
+    assert run_json(capsys, *argv, "--views", "2")["certificate"] != run_json(capsys, *argv)["certificate"]
+    with pytest.raises(MissingFeatures, match="--views 3"):
+        main([*argv, "--views", "3"])
+    with pytest.raises(BadValue, match="--views is for --solver sgd and cosine"):
+        main(["--features", "a", "--store", root.url, "--views", "2"])
+
+
+def test_numbers_that_no_run_could_use(stored) -> None:
+    for flags, error in (
+        (["--folds", "1", "--select", "kfold"], "--folds 1: at least 2"),
+        (["--epochs", "0"], "--epochs 0: at least 1"),
+        (["--k", "0"], "--k 0: at least 1"),
+        (["--solver", "knn", "--weight-decay", "1"], "--solver knn has no weight decay"),
+    ):
+        with pytest.raises(BadValue, match=error):
+            main(["--features", "a", "--store", stored, *flags])
+
+
+def test_list_shows_every_solver(capsys) -> None:
+    assert main(["--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines][:3] == ["lbfgs", "sgd", "cosine"]

@@ -1,0 +1,102 @@
+"""`python -m probe.predict`: apply a stored head to a split."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from store.errors import BadValue, FormatError
+from store.root import Root, default_root, open_root
+from store.runtime import run_command
+
+if TYPE_CHECKING:
+    from store.heads import StoredHead
+
+
+def build_parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="python -m probe.predict",
+        description="Apply a stored head to the features of a split; where the split has targets, score it.",
+    )
+    p.add_argument(
+        "--head", required=True, metavar="ID", help="as `python -m probe` printed it (--json) and recorded it"
+    )
+    p.add_argument("--features", metavar="A,B,C", help="other features of the same columns (those of its training)")
+    p.add_argument("--dataset", help="other than the one of its training")
+    p.add_argument("--split", default="test", help="%(default)s")
+    p.add_argument("--store", help="path or s3:// URL ($FEATURE_STORE or data/features)")
+    p.add_argument("--json", action="store_true", help="one JSON document: the score, and each sample's class")
+    return p
+
+
+def predict_split(
+    root: Root, name: str, features: str | None = None, dataset: str | None = None, split: str = "test"
+) -> dict[str, Any]:
+    """Classes of every sample, and the accuracy over those that have a target of the head's column.
+
+    Returns: {"top1": accuracy or None, "num_samples", "predictions": {sample id: class name}}.
+    Raises `BadValue`: the features have other columns than the head.
+    """
+    import numpy as np
+    import torch
+
+    from probe.data import Streamed
+    from probe.features import column_ranges, open_blocks, parse_features
+    from probe.prepare import Prepare
+    from store.heads import load_head
+
+    head = load_head(root, name)
+    if lacking := {"dataset", "target", "classes", "features", "widths", "steps", "normalise"} - head.info.keys():
+        raise FormatError(f"head {name} of {root.url} says nothing of its {', '.join(sorted(lacking))}: probe again")
+    where = dataset or head.info["dataset"]
+    blocks = parse_features(root, where, split, features or ",".join(head.info["features"]))
+    x = open_blocks(root, where, split, blocks)
+    ranges = column_ranges(x, blocks)
+    widths = [high - low for low, high in ranges]
+    if widths != head.info["widths"]:
+        raise BadValue(f"head {name} has blocks of {head.info['widths']} columns, {features} of {widths}")
+    prepare = Prepare.from_state(widths, head.info["steps"], head.arrays)
+    source, step = Streamed(x, ranges), x.block_rows
+    chosen = [
+        np.argmax(_logits(head, prepare(torch.from_numpy(source.read(slice(start, start + step))))), axis=1)
+        for start in range(0, len(x), step)
+    ]
+    classes = head.info["classes"]
+    names = [classes[int(c)] for c in np.concatenate(chosen)]
+    target = x.samples.targets.get(head.info["target"])
+    truth = [target.classes[int(i)] if i >= 0 else None for i in target.index] if target else []
+    right = [guess == name for guess, name in zip(names, truth, strict=False) if name is not None]
+    return {
+        "top1": sum(right) / len(right) if right else None,
+        "num_samples": len(names),
+        "num_scored": len(right),
+        "predictions": dict(zip(x.samples.ids, names, strict=True)),
+    }
+
+
+def _logits(head: "StoredHead", x_BD: Any) -> Any:
+    x = x_BD.numpy()
+    if head.info["normalise"]:
+        import numpy as np
+
+        x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    return x @ head.weight.T + head.bias
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = build_parser().parse_args(argv)
+    root = open_root(options.store or default_root())
+    found = predict_split(root, options.head, options.features, options.dataset, options.split)
+    if options.json:
+        print(json.dumps(found, indent=1))
+        return 0
+    for sample, name in found["predictions"].items():
+        print(f"{sample}\t{name}")
+    if found["top1"] is not None:
+        print(f"top-1 {100 * found['top1']:.2f} over {found['num_scored']} samples", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command("probe.predict", main))
