@@ -1,18 +1,22 @@
 """What a few-shot evaluation is asked to do. Imports nothing heavy, so that --help answers at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from store.errors import BadValue
+
+TRANSFORMS = ("none", "l2n", "cl2n")
 
 
 @dataclass(frozen=True)
 class Span:
-    """A whole number, or a range from which each episode draws its own."""
+    """A whole number, or a range from which each episode draws its own. 0-0: all there are."""
 
     low: int
     high: int
 
     def __str__(self) -> str:
+        if self.high == 0:
+            return "all"
         return str(self.low) if self.low == self.high else f"{self.low}-{self.high}"
 
     @staticmethod
@@ -27,6 +31,45 @@ class Span:
         return span
 
 
+ALL = Span(0, 0)
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Support images from one group, query images from another."""
+
+    column: str
+    support: str
+    query: str
+
+    @staticmethod
+    def parse(text: str) -> "Crossing":
+        """`style=google:twitter`. Raises `BadValue`."""
+        column, equals, groups = text.partition("=")
+        support, colon, query = groups.partition(":")
+        if not (column and equals and support and colon and query) or support == query:
+            raise BadValue(f"--group {text!r}: give a column and two of its groups, as style=google:twitter")
+        return Crossing(column, support, query)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What classifiers may be told."""
+
+    seed: int = 0
+    """Of episodes, initial weights and batch orders."""
+    neighbours: int = 1
+    """k of knn."""
+    weight_decay: float | None = None
+    """Of logistic and ridge, on the mean loss; None: 1 / n."""
+
+    def __post_init__(self) -> None:
+        if self.seed < 0 or self.neighbours < 1:
+            raise BadValue(f"--seed {self.seed}, --neighbours {self.neighbours}: at least 0 and 1")
+        if self.weight_decay is not None and not 0 < self.weight_decay < float("inf"):
+            raise BadValue(f"--weight-decay {self.weight_decay}: must be above 0")
+
+
 @dataclass(frozen=True, kw_only=True)
 class FewshotConfig:
     features: tuple[str, ...]
@@ -36,19 +79,40 @@ class FewshotConfig:
     """Pooled by rows; empty: `novel` where the dataset has it, else train, val and test."""
     target: str | None = None
     """Column with the classes; None: `subcategory` where the dataset has it, else `label`."""
+    classes: tuple[str, ...] = ()
+    """Only these classes; empty: all."""
     store: str | None = None
     ways: Span = Span(5, 5)
     shots: tuple[Span, ...] = (Span(1, 1), Span(5, 5))
     queries: int = 15
     """Query images of each class."""
     episodes: int = 600
+    repeats: int = 1
+    """How often `episodes` are drawn; the standard deviation over them is reported."""
+    crossing: Crossing | None = None
+    apart: str | None = None
+    """Column: no query image shares its value with a support image, as the same object seen twice would."""
     classifiers: tuple[str, ...] = ("nearest",)
-    seed: int = 0
+    transform: str = "none"
+    """none, l2n (length 1), cl2n (minus the mean of `centre`, then length 1)."""
+    centre: str | None = None
+    """Split whose mean cl2n subtracts; None: `base` or `train`, if it is not evaluated."""
+    ensemble: bool = False
+    """Beside each concatenation, the mean of its backbones' class probabilities."""
+    compare: tuple[str, str] | None = None
+    """Two of `features` or two of `classifiers`: report the paired difference."""
+    settings: Settings = field(default_factory=Settings)
+    read_episodes: str | None = None
+    write_episodes: str | None = None
+    device: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.queries < 1 or self.episodes < 1:
-            raise BadValue(f"--queries {self.queries} and --episodes {self.episodes}: both must be at least 1")
-        if self.ways.low < 2:
+        for flag in ("queries", "episodes", "repeats"):
+            if getattr(self, flag) < 1:
+                raise BadValue(f"--{flag} {getattr(self, flag)}: must be at least 1")
+        if self.ways != ALL and self.ways.low < 2:
             raise BadValue(f"--ways {self.ways}: an episode needs at least 2 classes")
-        if self.seed < 0:
-            raise BadValue(f"--seed {self.seed}: must not be negative")
+        if self.transform not in TRANSFORMS:
+            raise BadValue(f"--transform {self.transform!r}: one of {', '.join(TRANSFORMS)}")
+        if self.centre and self.transform != "cl2n":
+            raise BadValue(f"--centre {self.centre} belongs to --transform cl2n")

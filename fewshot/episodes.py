@@ -1,16 +1,12 @@
 """Episodes: which images are support, which are query. Drawn from a seed, shared by every method and backbone."""
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
-from store.errors import BadValue
-from store.samples import Targets
-
-log = logging.getLogger("fewshot")
+from fewshot.config import ALL, Span
+from fewshot.lists import Lists
 
 _CHUNK = 1 << 22
 """Numbers that drawing holds at a time."""
@@ -26,7 +22,7 @@ class Episodes:
     classes_EW: np.ndarray
     """Class numbers of the target column, int32; the class of an image within its episode is its position on W."""
     number_E: np.ndarray
-    """Each episode's number in the order of drawing: seeds its initial weights and batch orders."""
+    """Each episode's number in its set, int64: seeds its initial weights and batch orders."""
 
     def __len__(self) -> int:
         return len(self.number_E)
@@ -36,77 +32,63 @@ class Episodes:
         return int(self.support_EWS.shape[1])
 
     @property
-    def shot(self) -> int:
-        return int(self.support_EWS.shape[2])
-
-    @property
-    def query(self) -> int:
-        return int(self.query_EWQ.shape[2])
+    def rows_per_episode(self) -> int:
+        return self.way * int(self.support_EWS.shape[2] + self.query_EWQ.shape[2])
 
     def take(self, which: slice | np.ndarray) -> "Episodes":
         return Episodes(self.support_EWS[which], self.query_EWQ[which], self.classes_EW[which], self.number_E[which])
 
-
-def class_rows(target: Targets, rows: np.ndarray) -> list[np.ndarray]:
-    """The rows (of `rows`) of each class, ascending."""
-    index = target.index[rows]
-    order = np.argsort(index, kind="stable")
-    edges = np.searchsorted(index[order], np.arange(len(target.classes) + 1))
-    return [rows[order[low:high]] for low, high in pairwise(edges)]
+    def pieces(self, most: int) -> Iterator["Episodes"]:
+        """Up to `most` episodes at a time, in order."""
+        return (self.take(slice(start, start + most)) for start in range(0, len(self), most))
 
 
-def fitting_classes(target: Targets, rows: Sequence[np.ndarray], shot: int, query: int, way: int) -> np.ndarray:
-    """The classes with at least shot + query images; those without are named in the log.
+@dataclass(frozen=True, eq=False)
+class EpisodeSet:
+    """The episodes of one row of the table, by shape where ways or shots vary."""
 
-    Raises `BadValue`: fewer than `way` are left. The text says what would fit.
+    ways: str
+    shots: str
+    queries: int
+    repeats: int
+    """Numbers 0 to E / repeats - 1 are the first repeat, and so on."""
+    batches: tuple[Episodes, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.batches))
+
+
+def draw_set(lists: Lists, ways: Span, shots: Span, queries: int, episodes: int, repeats: int, seed: int) -> EpisodeSet:
+    """Draw `episodes` times `repeats` episodes; where a range is given, each draws its own way and shot.
+
+    The same arguments give the same episodes on every machine. Raises `BadValue`: too few classes are large enough.
     """
-    need, counts = shot + query, np.array([len(found) for found in rows])
-    fitting = np.flatnonzero(counts >= need)
-    short = [f"{target.classes[i]} ({counts[i]})" for i in np.flatnonzero(counts < need)]
-    if len(fitting) < way:
-        if len(target.classes) < way:
-            raise BadValue(
-                f"--ways {way}: the target column {target.column!r} has only {len(target.classes)} classes; "
-                f"give --ways {len(target.classes)} or fewer"
-            )
-        most = int(np.sort(counts)[::-1][way - 1])
-        fits = [f"--ways {len(fitting)} fits"] if len(fitting) >= 2 else []
-        fits += [f"--shots {shot} --queries {most - shot} fits"] if most > shot else []
-        raise BadValue(
-            f"{way} ways of {shot} shots and {query} queries need {way} classes of column {target.column!r} with at "
-            f"least {need} images, but {len(fitting)} have them; too small: {_some(short)}. "
-            + ("; ".join(fits) or f"no class but {way - 1} has more than {most} images: give fewer --ways and --shots")
-        )
-    if short:
-        log.info("%d classes have fewer than %d images and do not take part: %s", len(short), need, _some(short))
-    return fitting
+    fitting = lists.fitting(shots.high, queries, ways.high)
+    low, high = (len(fitting), len(fitting)) if ways == ALL else (ways.low, ways.high)
+    rng, count = np.random.default_rng([seed, low, high, shots.low, shots.high, queries]), episodes * repeats
+    way_E, shot_E = rng.integers(low, high + 1, count), rng.integers(shots.low, shots.high + 1, count)
+    batches = []
+    for way, shot in np.unique(np.stack([way_E, shot_E]), axis=1).T:
+        number_E = np.flatnonzero((way_E == way) & (shot_E == shot))
+        batches.append(_draw(rng, lists, fitting, int(way), int(shot), queries, number_E))
+    return EpisodeSet(str(ways), str(shots), queries, repeats, tuple(batches))
 
 
-def _some(names: Sequence[str], most: int = 12) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def draw(
-    rows: Sequence[np.ndarray], fitting: np.ndarray, *, way: int, shot: int, query: int, episodes: int, seed: int
+def _draw(
+    rng: np.random.Generator, lists: Lists, fitting: np.ndarray, way: int, shot: int, query: int, number_E: np.ndarray
 ) -> Episodes:
-    """Draw `episodes` episodes: `way` of the fitting classes, then shot + query images of each, none twice.
-
-    The same arguments give the same episodes on every machine.
-    """
-    rng = np.random.default_rng([seed, way, shot, query])
-    sizes = np.array([len(found) for found in rows])
-    table = np.zeros((len(rows), sizes[fitting].max()), np.int64)
-    for i in fitting:
-        table[i, : sizes[i]] = rows[i]
-    classes_EW = fitting[_distinct(rng, np.full(episodes, len(fitting)), way)]
-    picks_MK = _distinct(rng, sizes[classes_EW].ravel(), shot + query)
-    drawn_EWK = table[classes_EW.ravel()[:, None], picks_MK].reshape(episodes, way, shot + query)
-    return Episodes(
-        np.ascontiguousarray(drawn_EWK[:, :, :shot]),
-        np.ascontiguousarray(drawn_EWK[:, :, shot:]),
-        classes_EW.astype(np.int32),
-        np.arange(episodes),
-    )
+    count = len(number_E)
+    classes_EW = fitting[_distinct(rng, np.full(count, len(fitting)), way)]
+    classes_M = classes_EW.ravel()
+    if lists.paired:
+        picks_MK = _distinct(rng, lists.support.sizes[classes_M], shot + query)
+        support_MS, query_MQ = picks_MK[:, :shot], picks_MK[:, shot:]
+    else:
+        support_MS = _distinct(rng, lists.support.sizes[classes_M], shot)
+        query_MQ = _distinct(rng, lists.query.sizes[classes_M], query)
+    support_EWS = lists.support.rows(classes_M, support_MS).reshape(count, way, shot)
+    query_EWQ = lists.query.rows(classes_M, query_MQ).reshape(count, way, query)
+    return Episodes(support_EWS, query_EWQ, classes_EW.astype(np.int32), number_E)
 
 
 def _distinct(rng: np.random.Generator, sizes_M: np.ndarray, count: int) -> np.ndarray:

@@ -4,31 +4,36 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from fewshot.chunk import Chunk, Features
-from fewshot.classifiers import CLASSIFIERS
+from fewshot import episode_file
+from fewshot.chunk import Features
 from fewshot.config import FewshotConfig
-from fewshot.episodes import Episodes, class_rows, draw, fitting_classes
+from fewshot.episodes import EpisodeSet, draw_set
+from fewshot.lists import class_lists
 from fewshot.pool import Pool, default_splits, open_pool
+from fewshot.scoring import score_sets
+from fewshot.statistics import half_interval, paired, spread
+from fewshot.transform import mean_of
+from store.concat import expand_names
+from store.errors import BadValue
+from store.keys import dataset_name
 from store.records import Record, write_record
-from store.root import open_root
+from store.root import Root, open_root
 
 log = logging.getLogger("fewshot")
-
-CHUNK = 512
-"""Episodes that are evaluated at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One classifier on one set of episodes over one concatenation."""
+    """One classifier on one set of episodes over one concatenation or ensemble."""
 
     features: str
+    dim: int
     classifier: str
     ways: str
     shots: str
@@ -37,13 +42,30 @@ class Result:
     accuracy: float
     """Mean over the episodes, in [0, 1]."""
     ci95: float
-    """Half of its 95 % interval, 1.96 std / sqrt(episodes), as Chen et al. 2019 report it."""
+    """Half of its 95 % interval."""
+    std: float | None
+    """Over the repeats; None for a single one."""
     seconds: float
     correct_E: np.ndarray
     """Accuracy of each episode."""
 
     def row(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "correct_E"}
+        """All but the single episodes."""
+        return {name: value for name, value in vars(self).items() if name != "correct_E"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """b - a on the same episodes."""
+
+    a: str
+    b: str
+    on: str
+    """What the two share: the classifier or the features."""
+    ways: str
+    shots: str
+    difference: float
+    ci95: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,103 +75,155 @@ class Report:
     target: str
     notes: tuple[str, ...]
     results: tuple[Result, ...]
+    differences: tuple[Difference, ...]
     record: str
-
-
-def half_interval(values_E: np.ndarray) -> float:
-    """Half of the 95 % interval of a mean."""
-    return float(1.96 * values_E.std() / np.sqrt(len(values_E)))
-
-
-def load(pool: Pool, name: str, episodes: Sequence[Episodes]) -> Features:
-    """The features of every row that the episodes use."""
-    used = np.unique(np.concatenate([rows.ravel() for e in episodes for rows in (e.support_EWS, e.query_EWQ)]))
-    return Features(name, used, torch.from_numpy(pool.read(name, used)), pool.sample)
-
-
-def accuracy(classifier: str, features: Features, episodes: Episodes) -> np.ndarray:
-    """The share of query images each episode gets right, (E,) float64."""
-    module, _, name = CLASSIFIERS[classifier].function.partition(":")
-    function = getattr(import_module(f"fewshot.classifiers.{module}"), name)
-    truth = torch.arange(episodes.way).repeat_interleave(episodes.query)
-    found = []
-    for start in range(0, len(episodes), CHUNK):
-        part = episodes.take(slice(start, start + CHUNK))
-        support, query = (
-            torch.from_numpy(np.searchsorted(features.rows_N, rows)) for rows in (part.support_EWS, part.query_EWQ)
-        )
-        scores_EMW = function(Chunk(features, support, query))
-        found.append((scores_EMW.argmax(dim=2) == truth).double().mean(dim=1).numpy())
-    return np.concatenate(found)
+    """Key of the record in the store."""
 
 
 def evaluate(config: FewshotConfig) -> Report:
-    """Draw the episodes, evaluate every classifier over every concatenation on them, write a record."""
+    """Draw or read the episodes, evaluate every classifier over every concatenation on them, write a record.
+
+    Raises: UserError: features, classes, files or flags that do not fit; store/errors.py.
+    """
     began = time.perf_counter()
     root = open_root(config.store)
     splits = config.splits or default_splits(root, config.dataset)
-    pool = open_pool(root, config.dataset, splits, config.features)
+    rows = _rows(root, config, splits[0])
+    pool = open_pool(root, config.dataset, splits, tuple(dict.fromkeys(name for row in rows.values() for name in row)))
     target = pool.target(config.target)
-    rows = class_rows(target, pool.rows)
-    drawn = []
-    for shot in config.shots:
-        fitting = fitting_classes(target, rows, shot.high, config.queries, config.ways.high)
-        drawn.append(
-            draw(
-                rows,
-                fitting,
-                way=config.ways.high,
-                shot=shot.high,
-                query=config.queries,
-                episodes=config.episodes,
-                seed=config.seed,
-            )
-        )
-    seconds = {"draw": time.perf_counter() - began}
-    results = []
-    for name in config.features:
-        began = time.perf_counter()
-        features = load(pool, name, drawn)
-        seconds[f"read {name}"] = time.perf_counter() - began
-        for classifier in config.classifiers:
-            for shot, episodes in zip(config.shots, drawn, strict=True):
-                began = time.perf_counter()
-                correct_E = accuracy(classifier, features, episodes)
-                results.append(
-                    Result(
-                        features=name,
-                        classifier=classifier,
-                        ways=str(config.ways),
-                        shots=str(shot),
-                        queries=config.queries,
-                        episodes=len(correct_E),
-                        accuracy=float(correct_E.mean()),
-                        ci95=half_interval(correct_E),
-                        seconds=time.perf_counter() - began,
-                        correct_E=correct_E,
-                    )
-                )
-    notes = []
+    sets, notes = _episodes(config, pool)
+    mean, more = mean_of(root, config, pool)
+    load = partial(_load, pool, config.transform, mean, _device(config.device))
+    seconds = {"episodes": time.perf_counter() - began}
+    results: list[Result] = []
+    for row, members in rows.items():
+        dims = {name: pool.dim(name) for name in members}
+        found = score_sets(load, dims, config.classifiers, sets, config.settings)
+        results += [
+            _result(row, sum(dims.values()), classifier, sets[i], *measured)
+            for (classifier, i), measured in found.items()
+        ]
+    seconds["total"] = time.perf_counter() - began
+    differences = _differences(results, config.compare)
     if len(splits) > 1:
-        notes.append(
-            f"episodes are drawn from {', '.join(splits)} together: the backbones are frozen, none was trained on them"
-        )
-    record = write_record(
-        root,
-        Record(
-            kind="fewshot",
-            config=asdict(config),
-            features=pool.describe(),
-            targets=pool.target_hashes(target.column),
-            metrics={"samples": pool.id, "splits": splits, "results": [result.row() for result in results]},
-            seconds=seconds,
-        ),
+        notes.append(f"drawn from {', '.join(splits)} together: features are frozen, none was trained on them here")
+    record = Record(
+        kind="fewshot",
+        config=asdict(config),
+        features=pool.describe(),
+        targets=pool.target_hashes(target.column),
+        metrics={
+            "samples": pool.id,
+            "splits": splits,
+            "results": [result.row() for result in results],
+            "differences": [asdict(difference) for difference in differences],
+        },
+        seconds=seconds,
     )
     return Report(
         dataset=config.dataset,
         splits=tuple(splits),
         target=target.column,
-        notes=tuple(notes),
+        notes=(*notes, *more),
         results=tuple(results),
-        record=record.key,
+        differences=tuple(differences),
+        record=write_record(root, record).key,
     )
+
+
+def _rows(root: Root, config: FewshotConfig, split: str) -> dict[str, tuple[str, ...]]:
+    """Name of a row of the table -> the concatenations it evaluates: one, or those of an ensemble."""
+    rows: dict[str, tuple[str, ...]] = {}
+    for name in config.features:
+        rows[name] = (name,)
+        members = tuple(expand_names(root, dataset_name(config.dataset), split, name))
+        if config.ensemble and len(members) > 1:
+            rows[f"ensemble({name})"] = members
+    if config.ensemble and len(rows) == len(config.features):
+        raise BadValue("--ensemble needs --features with at least two backbones, a,b")
+    return rows
+
+
+def _episodes(config: FewshotConfig, pool: Pool) -> tuple[list[EpisodeSet], list[str]]:
+    """The episode sets, read or drawn, and what to say about them."""
+    if config.read_episodes:
+        sets = episode_file.read(config.read_episodes, pool)
+        return sets, [f"episodes of {config.read_episodes}: their ways, shots and queries are the file's"]
+    target = pool.target(config.target)
+    lists = class_lists(pool, target, config.classes, config.crossing, config.apart, config.settings.seed)
+    sets = [
+        draw_set(lists, config.ways, shots, config.queries, config.episodes, config.repeats, config.settings.seed)
+        for shots in config.shots
+    ]
+    if config.write_episodes:
+        episode_file.write(config.write_episodes, sets, pool, target.column)
+        log.info("wrote %d episodes to %s", sum(map(len, sets)), config.write_episodes)
+    notes = []
+    if config.crossing:
+        crossing = config.crossing
+        notes.append(f"support from {crossing.column} {crossing.support}, query from {crossing.query}")
+    return sets, notes
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise BadValue(f"--device {name}: torch sees no GPU here; leave it out or give --device cpu")
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise BadValue(f"--device {name!r}: give auto, cpu, cuda or cuda:1") from None
+
+
+def _load(
+    pool: Pool, transform: str, mean: dict[str, np.ndarray], device: torch.device, name: str, rows: np.ndarray
+) -> Features:
+    x_ND = torch.from_numpy(pool.read(name, rows)).to(device)
+    if name in mean:
+        x_ND -= torch.from_numpy(mean[name]).to(device)
+    features = Features(name, rows, x_ND, pool.sample)
+    return features if transform == "none" else Features(name, rows, features.normalised_ND, pool.sample)
+
+
+def _result(
+    row: str,
+    dim: int,
+    classifier: str,
+    episodes: EpisodeSet,
+    correct_E: np.ndarray,
+    seconds: float,
+) -> Result:
+    return Result(
+        features=row,
+        dim=dim,
+        classifier=classifier,
+        ways=episodes.ways,
+        shots=episodes.shots,
+        queries=episodes.queries,
+        episodes=len(episodes),
+        accuracy=float(correct_E.mean()),
+        ci95=half_interval(correct_E),
+        std=spread(correct_E, episodes.repeats),
+        seconds=seconds,
+        correct_E=correct_E,
+    )
+
+
+def _differences(results: Sequence[Result], compare: tuple[str, str] | None) -> list[Difference]:
+    """The paired difference of two features for each classifier, or of two classifiers for each features."""
+    if compare is None:
+        return []
+    by = "features" if any(result.features == compare[0] for result in results) else "classifier"
+    other = "classifier" if by == "features" else "features"
+    found = []
+    for a in results:
+        for b in results:
+            same = (getattr(a, other), a.ways, a.shots) == (getattr(b, other), b.ways, b.shots)
+            if same and (getattr(a, by), getattr(b, by)) == compare:
+                mean, ci95 = paired(a.correct_E, b.correct_E)
+                found.append(
+                    Difference(a=compare[0], b=compare[1], on=getattr(a, other), ways=a.ways, shots=a.shots,
+                               difference=mean, ci95=ci95)
+                )  # fmt: skip
+    return found

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from store.concat import Concat, open_features
-from store.errors import BadValue
 from store.keys import dataset_name, from_folder, to_folder
 from store.root import Root
 from store.samples import Samples, Targets
@@ -17,13 +16,19 @@ from store.samples import Samples, Targets
 USUAL = ("train", "val", "test")
 
 
-def default_splits(root: Root, dataset: str) -> tuple[str, ...]:
-    """`novel` where the dataset has it; else train, val and test, those that have features."""
+def stored_splits(root: Root, dataset: str) -> list[str]:
+    """The splits of a dataset that have features, the usual ones first."""
     folder = f"features/{to_folder(dataset_name(dataset))}"
     stored = sorted(from_folder(name) for name, size in root.list(folder).items() if size is None)
+    return [split for split in USUAL if split in stored] + [split for split in stored if split not in USUAL]
+
+
+def default_splits(root: Root, dataset: str) -> tuple[str, ...]:
+    """`novel` where the dataset has it; else train, val and test, those that have features."""
+    stored = stored_splits(root, dataset)
     if "novel" in stored:
         return ("novel",)
-    return tuple(split for split in USUAL if split in stored) or tuple(stored) or USUAL
+    return tuple(split for split in stored if split in USUAL) or tuple(stored) or USUAL
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +118,6 @@ def open_pool(root: Root, dataset: str, splits: Sequence[str], features: Sequenc
 
     Raises `MissingFeatures` with the command that makes them; `SamplesMismatch`: they are not of the same images.
     """
-    if not features:
-        raise BadValue("no features to evaluate: give --features a,b,c")
     opened = {name: tuple(open_features(root, dataset, split, name) for split in splits) for name in features}
     everything = tuple(Concat([p for x in opened.values() for p in x[i].parts]) for i in range(len(splits)))
     return Pool(opened, everything)

@@ -5,8 +5,9 @@ import sys
 import numpy as np
 import pytest
 
+from fewshot.classifiers import CLASSIFIERS
 from fewshot.cli import main
-from store.errors import BadValue, MissingFeatures, UnknownName
+from store.errors import BadValue, MissingFeatures, UnknownName, UserError
 from store.records import read_records
 
 
@@ -93,7 +94,7 @@ def test_errors(stored, capsys):
         main([*store, "--features", "a", "--split", "novel"])
     with pytest.raises(UnknownName, match="unknown classifier 'nearst'; nearest: nearest"):
         main([*store, "--features", "a", "--classifier", "nearst"])
-    with pytest.raises(BadValue, match="--ways 9: the target column 'subcategory' has only 8 classes; give --ways 8"):
+    with pytest.raises(BadValue, match="only 8 classes of column 'subcategory' have images here; give --ways 8"):
         main([*store, "--features", "a", "--ways", "9"])
     with pytest.raises(BadValue, match="--shots 'x': give a number as 5, or a range as 5-20"):
         main([*store, "--features", "a", "--shots", "x"])
@@ -120,3 +121,125 @@ def test_help_and_list_load_no_torch(capsys):
         "assert not {'torch', 'numpy', 'faiss', 'zarr'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_every_classifier_and_the_ensemble(stored, capsys):
+    args = ["--features", "a", "--features", "a,b", "--ensemble", "--classifier", ",".join(CLASSIFIERS)]
+    found = json.loads(run(stored, capsys, *args, "--episodes", "8", "--shots", "2", "--json"))
+    rows = {(r["features"], r["classifier"]): r for r in found["results"]}
+    assert set(rows) == {(f, c) for f in ("a", "a,b", "ensemble(a,b)") for c in CLASSIFIERS}
+    assert {r["dim"] for key, r in rows.items() if key[0] == "ensemble(a,b)"} == {32}
+    assert all(0.25 < row["accuracy"] <= 1 for row in rows.values())
+    for name in ("a", "a,b"):
+        assert rows[name, "protonet"]["accuracy"] == rows[name, "nearest"]["accuracy"]
+
+
+def test_paired_differences(stored, capsys):
+    found = json.loads(run(stored, capsys, "--compare", "a", "a,b", "--episodes", "50", "--shots", "1", "--json"))
+    first, second = found["results"]
+    (difference,) = found["differences"]
+    assert (difference["a"], difference["b"], difference["on"]) == ("a", "a,b", "nearest")
+    assert difference["difference"] == pytest.approx(second["accuracy"] - first["accuracy"])
+    assert 0 < difference["ci95"] < first["ci95"] + second["ci95"]
+    text = run(stored, capsys, "--features", "a", "--compare", "nearest", "knn", "--episodes", "50", "--shots", "1,5")
+    assert [line.split()[:4] for line in text.splitlines() if line.startswith("knn - nearest")] == [
+        ["knn", "-", "nearest", "a"], ["knn", "-", "nearest", "a"],
+    ]  # fmt: skip
+
+
+def test_the_same_episodes_from_a_file(stored, capsys, tmp_path):
+    path, flags = str(tmp_path / "e.npz"), ["--features", "b", "--json"]
+    drawn = ["--ways", "3-6", "--shots", "1-3", "--episodes", "30", "--seed", "5"]
+    wrote = json.loads(run(stored, capsys, *flags, *drawn, "--write-episodes", path))
+    read = json.loads(run(stored, capsys, *flags, "--read-episodes", path))
+    assert [r["accuracy"] for r in read["results"]] == [r["accuracy"] for r in wrote["results"]]
+    assert (read["results"][0]["ways"], read["results"][0]["shots"]) == ("3-6", "1-3")
+    assert "episodes of" in read["notes"][0]
+
+
+def test_repeats_give_a_standard_deviation(stored, capsys):
+    args = ["--features", "a", "--repeats", "5", "--episodes", "20", "--shots", "1"]
+    (row,) = json.loads(run(stored, capsys, *args, "--json"))["results"]
+    assert row["episodes"] == 100
+    assert 0 < row["std"] < 0.1
+    assert "std" in run(stored, capsys, *args).splitlines()[1].split()
+
+
+def test_support_and_query_of_other_groups(root, make_set, capsys):
+    """The classes swap their places between the two styles, so what one style teaches is wrong in the other."""
+    x, y = clusters([40] * 4, apart=4.0)
+    style = np.arange(160) % 2
+    label = np.where(style == 0, y, (y + 1) % 4)
+    make_set(x, {"label": label, "style": style}, dataset="emoji", classes={"style": ["google", "twitter"]})
+    flags = [
+        "--features",
+        "a",
+        "--dataset",
+        "emoji",
+        "--ways",
+        "4",
+        "--shots",
+        "5",
+        "--queries",
+        "5",
+        "--episodes",
+        "50",
+    ]
+    across = json.loads(run(root, capsys, *flags, "--group", "style=google:twitter", "--json"))
+    within = json.loads(run(root, capsys, *flags, "--json"))
+    assert across["results"][0]["accuracy"] < 0.05 < 0.3 < within["results"][0]["accuracy"]
+    assert across["notes"] == ["support from style google, query from twitter"]
+
+
+def test_cl2n_says_where_the_mean_is_from(root, make_set, capsys):
+    for split, seed in (("base", 1), ("novel", 2)):
+        x, y = clusters([30] * 6, seed=seed, classes_seed=seed, apart=1.0)
+        make_set(x + 30, {"label": y}, dataset="mini", split=split)
+    flags = [
+        "--features",
+        "a",
+        "--dataset",
+        "mini",
+        "--classifier",
+        "nearest-cosine",
+        "--episodes",
+        "50",
+        "--shots",
+        "5",
+    ]
+    plain = json.loads(run(root, capsys, *flags, "--json"))
+    centred = json.loads(run(root, capsys, *flags, "--transform", "cl2n", "--json"))
+    assert centred["notes"] == ["features are centred on the mean of base, none of which is evaluated, then normalised"]
+    assert centred["results"][0]["accuracy"] > plain["results"][0]["accuracy"]
+    own = json.loads(run(root, capsys, *flags, "--transform", "cl2n", "--centre", "novel", "--json"))
+    assert "whose images are evaluated too (transductive)" in own["notes"][0]
+    with pytest.raises(
+        BadValue, match=r"base and train have no features or are evaluated .* give --centre SPLIT \(base, novel\)"
+    ):
+        main(["--store", root.url, *flags, "--split", "base", "--transform", "cl2n"])
+
+
+def test_more_errors(stored):
+    flags = ["--store", stored.url, "--features", "a"]
+    for args, text in (
+        (["--compare", "a", "knn"], "--compare a knn: give two features or two classifiers"),
+        (["--ensemble"], "--ensemble needs --features with at least two backbones, a,b"),
+        (
+            ["--group", "style=google"],
+            "--group 'style=google': give a column and two of its groups, as style=",
+        ),
+        (["--group", "style=x:y"], "unknown target column of openmoji/train 'style'; there are: label, subcategory"),
+        (["--transform", "pca"], "--transform 'pca': one of none, l2n, cl2n"),
+        (["--centre", "base"], "--centre base belongs to --transform cl2n"),
+        (["--episodes", "0"], "--episodes 0: must be at least 1"),
+        (["--seed", "-1"], "--seed -1, --neighbours 1: at least 0 and 1"),
+        (["--weight-decay", "0"], "--weight-decay 0.0: must be above 0"),
+        (["--device", "tpu9"], "--device 'tpu9': give auto, cpu, cuda or cuda:1"),
+        (["--classes", "class1,clas2"], "unknown class 'clas2'; nearest: class2"),
+        (["--target", "lable"], "unknown target column of openmoji/train 'lable'; nearest: label"),
+    ):
+        with pytest.raises(UserError) as error:
+            main([*flags, *args])
+        assert str(error.value).startswith(text)
+    with pytest.raises(BadValue, match="give --features A,B,C"):
+        main(["--store", stored.url])

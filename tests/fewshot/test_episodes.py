@@ -1,74 +1,77 @@
-import logging
-
 import numpy as np
 import pytest
 
-from fewshot.episodes import class_rows, draw, fitting_classes
-from store.errors import BadValue
+from fewshot.config import ALL, Span
+from fewshot.episodes import draw_set
+from fewshot.lists import Lists, Rows
 from store.samples import Targets
 
 SIZES = [3, 20, 8, 30, 9]
+ONE = Span(1, 1)
 
 
 @pytest.fixture
 def target():
-    rng = np.random.default_rng(0)
-    return Targets("label", tuple("abcde"), rng.permutation(np.repeat(np.arange(5), SIZES)))
+    return Targets("label", tuple("abcde"), np.random.default_rng(0).permutation(np.repeat(np.arange(5), SIZES)))
 
 
-def test_an_episode_has_its_classes_and_no_image_twice(target):
-    rows = class_rows(target, np.arange(70))
-    made = draw(rows, np.array([1, 2, 3, 4]), way=3, shot=2, query=6, episodes=500, seed=7)
-    assert made.support_EWS.shape == (500, 3, 2)
-    assert made.query_EWQ.shape == (500, 3, 6)
-    both = np.concatenate([made.support_EWS, made.query_EWQ], axis=2)
-    assert (target.index[both] == made.classes_EW[:, :, None]).all()
+@pytest.fixture
+def lists(target):
+    rows = Rows.of([np.flatnonzero(target.index == i) for i in range(5)])
+    return Lists(target, rows, rows, paired=True)
+
+
+def test_an_episode_has_its_classes_and_no_image_twice(lists, target):
+    made = draw_set(lists, Span(3, 3), Span(2, 2), 6, 500, 1, seed=7)
+    (batch,) = made.batches
+    assert batch.support_EWS.shape == (500, 3, 2)
+    assert batch.query_EWQ.shape == (500, 3, 6)
+    both = np.concatenate([batch.support_EWS, batch.query_EWQ], axis=2)
+    assert (target.index[both] == batch.classes_EW[:, :, None]).all()
     assert all(len(np.unique(episode)) == 24 for episode in both)
-    assert all(len(np.unique(classes)) == 3 for classes in made.classes_EW)
+    assert all(len(np.unique(classes)) == 3 for classes in batch.classes_EW)
 
 
-def test_every_class_and_image_is_equally_likely(target):
-    rows = class_rows(target, np.arange(70))
-    made = draw(rows, np.array([1, 2, 3, 4]), way=2, shot=1, query=7, episodes=20_000, seed=1)
-    counts = np.bincount(made.classes_EW.ravel(), minlength=5)
+def test_every_class_and_image_is_equally_likely(lists):
+    (batch,) = draw_set(lists, Span(2, 2), ONE, 7, 20_000, 1, seed=1).batches
+    counts = np.bincount(batch.classes_EW.ravel(), minlength=5)
     assert counts[0] == 0
     assert np.abs(counts[1:] / 10_000 - 1).max() < 0.03
-    uses = np.bincount(made.support_EWS.ravel(), minlength=70)[rows[1]]
-    assert np.abs(uses / (10_000 / 20) - 1).max() < 0.2
+    of_class_1 = batch.support_EWS[batch.classes_EW == 1]
+    assert np.abs(np.unique(of_class_1, return_counts=True)[1] / (len(of_class_1) / 20) - 1).max() < 0.2
 
 
-def test_the_seed_decides(target):
-    rows = class_rows(target, np.arange(70))
-    first, again, other = (
-        draw(rows, np.array([1, 3]), way=2, shot=1, query=5, episodes=9, seed=seed) for seed in (3, 3, 4)
-    )
+def test_the_seed_decides(lists):
+    first, again, other = (draw_set(lists, Span(2, 2), ONE, 5, 9, 1, seed=seed).batches[0] for seed in (3, 3, 4))
     assert np.array_equal(first.query_EWQ, again.query_EWQ)
     assert not np.array_equal(first.query_EWQ, other.query_EWQ)
 
 
-def test_rows_left_out_are_never_drawn(target):
-    rows = class_rows(target, np.arange(0, 70, 2))
-    assert (np.concatenate(rows) % 2 == 0).all()
+def test_the_draw_is_the_same_on_every_machine(lists):
+    (batch,) = draw_set(lists, Span(2, 2), ONE, 3, 2, 1, seed=0).batches
+    assert batch.classes_EW.tolist() == [[1, 2], [4, 1]]
+    assert batch.support_EWS.ravel().tolist() == [42, 66, 10, 46]
 
 
-def test_small_classes_are_named_and_left_out(target, caplog):
-    rows = class_rows(target, np.arange(70))
-    with caplog.at_level(logging.INFO, "fewshot"):
-        assert fitting_classes(target, rows, shot=1, query=8, way=3).tolist() == [1, 3, 4]
-    assert "2 classes have fewer than 9 images and do not take part: a (3), c (8)" in caplog.text
+def test_varied_ways_and_shots_are_batches_of_one_shape(lists):
+    made = draw_set(lists, Span(2, 3), Span(1, 2), 5, 200, 1, seed=0)
+    shapes = {(batch.way, batch.support_EWS.shape[2]) for batch in made.batches}
+    assert shapes == {(2, 1), (2, 2), (3, 1), (3, 2)}
+    assert sorted(np.concatenate([batch.number_E for batch in made.batches])) == list(range(200))
+    assert min(map(len, made.batches)) > 20
 
 
-def test_too_few_fitting_classes_says_which_and_what_would_fit(target):
-    rows = class_rows(target, np.arange(70))
-    with pytest.raises(BadValue) as error:
-        fitting_classes(target, rows, shot=5, query=15, way=4)
-    assert str(error.value) == (
-        "4 ways of 5 shots and 15 queries need 4 classes of column 'label' with at least 20 images, but 2 have them; "
-        "too small: a (3), c (8), e (9). --ways 2 fits; --shots 5 --queries 3 fits"
+def test_all_ways_takes_every_class_that_fits(lists):
+    (batch,) = draw_set(lists, ALL, ONE, 7, 4, 1, seed=0).batches
+    assert (np.sort(batch.classes_EW, axis=1) == [1, 2, 3, 4]).all()
+
+
+def test_unpaired_lists_draw_support_and_query_apart(target):
+    even, odd = (
+        [np.flatnonzero((target.index == i) & (np.arange(70) % 2 == side)) for i in range(5)] for side in (0, 1)
     )
-    with pytest.raises(
-        BadValue, match="--ways 6: the target column 'label' has only 5 classes; give --ways 5 or fewer"
-    ):
-        fitting_classes(target, rows, shot=1, query=1, way=6)
-    with pytest.raises(BadValue, match="no class but 4 has more than 3 images: give fewer --ways and --shots"):
-        fitting_classes(target, rows, shot=4, query=30, way=5)
+    lists = Lists(target, Rows.of(even), Rows.of(odd), paired=False)
+    (batch,) = draw_set(lists, Span(2, 2), Span(2, 2), 3, 50, 1, seed=0).batches
+    assert (batch.support_EWS % 2 == 0).all()
+    assert (batch.query_EWQ % 2 == 1).all()
+    assert (target.index[batch.query_EWQ] == batch.classes_EW[:, :, None]).all()
