@@ -103,7 +103,8 @@ def _checked(
     if not (holds := np.isfinite(stored).all(axis=1) | ~finite).all():
         row = int(np.argmin(holds))
         raise BadFeatures(
-            f"{path}, row {rows[row]}: a feature of {np.abs(x[row]).max():g} does not fit {dtype}; --dtype float32 holds it"
+            f"{path}, row {rows[row]}: a feature of {np.abs(x[row]).max():g} does not fit {dtype}; "
+            "--dtype float32 holds it"
         )
     if exact and not (fits := (stored == x).all(axis=1) | ~finite).all():
         raise BadFeatures(
