@@ -182,10 +182,12 @@ from extract.config import ExtractConfig
 from store.samples import Samples
 pictures = np.random.default_rng(0).integers(0, 256, (64, 40, 50, 3), dtype=np.uint8)
 def images(n):
-    return Images(Samples("made", "train", [f"{{i:07d}}" for i in range(n)], np.full(n, 6000)), lambda row: pictures[row % 64])
+    samples = Samples("made", "train", [f"{{i:07d}}" for i in range(n)], np.full(n, 6000))
+    return Images(samples, lambda row: pictures[row % 64])
 for n in ({count // 10}, {count}):
     extractor.open_dataset = lambda *a, **k: images(n)
-    extractor.run(ExtractConfig(backbone=("pixels",), dataset=("digits",), split=("train",), store=sys.argv[1] + str(n)))
+    store = sys.argv[1] + str(n)
+    extractor.run(ExtractConfig(backbone=("pixels",), dataset=("digits",), split=("train",), store=store))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
     with tempfile.TemporaryDirectory() as store:
