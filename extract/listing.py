@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from extract.backbones import BACKBONES
 from extract.datasets import DATASETS, is_present
+from extract.models.costs import COSTS
 from store.tables import text_table
 
 if TYPE_CHECKING:
@@ -13,9 +14,12 @@ if TYPE_CHECKING:
 
 
 def backbone_table() -> str:
-    rows = [(name, row.arch, row.dim, row.recipe) for name, row in BACKBONES.items()]
+    rows = [
+        (name, row.arch, row.dim, f"{COSTS[row.arch].params / 1e6:.1f}", f"{COSTS[row.arch].gmacs:.1f}", row.recipe)
+        for name, row in BACKBONES.items()
+    ]
     more = "also: torchvision:NAME, timm:NAME, random:ARCH (untrained), module:function (your own)"
-    return text_table(("backbone", "architecture", "dim", "recipe"), rows) + f"\n{more}"
+    return text_table(("backbone", "architecture", "dim", "10^6 params", "GMACs", "recipe"), rows) + f"\n{more}"
 
 
 def dataset_table(data_root: str) -> str:
