@@ -27,10 +27,6 @@ class Backbone:
     """A row of extract/recipes.py; `own`: the preprocessing that comes with the network."""
     note: str = ""
 
-    @property
-    def licence(self) -> str:
-        return self.weights.licence if self.weights else ""
-
 
 def _row(name: str, arch: str, weights: Weights | None, note: str = "", recipe: str = "") -> Backbone:
     own = ARCHITECTURES[arch]

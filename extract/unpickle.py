@@ -121,7 +121,7 @@ class Reader(pickle.Unpickler):
 
     def persistent_load(self, saved: Any) -> Any:
         match saved:
-            case ("storage", torch.dtype() as dtype, str(key), _, int(elements), *_):
+            case ("storage", torch.dtype() as dtype, str(key), _, int(elements), *rest) if rest in ([], [None]):
                 return self.storages.setdefault(key, Storage(dtype, key, elements))
         return Inert()
 

@@ -93,6 +93,10 @@ OWN = """
         return nn.AdaptiveAvgPool2d(2)
     def number():
         return 3
+    def misnamed():
+        net = small()
+        net.recipe = "imagenet_225"
+        return net
 """
 
 
@@ -116,6 +120,8 @@ def test_ones_own_module_and_function(tmp_path: Path, monkeypatch: pytest.Monkey
         load("mynets:number")
     with pytest.raises(BadValue, match="module 'mynets' has no attribute 'smal'"):
         load("mynets:smal")
+    with pytest.raises(UnknownName, match=r"recipe 'imagenet_225'; nearest: imagenet_224"):
+        load("mynets:misnamed")
     with pytest.raises(BadValue, match="No module named 'nonets'"):
         load("nonets:small")
 
