@@ -27,10 +27,6 @@ class Backbone:
     """A row of extract/recipes.py; `own`: the preprocessing that comes with the network."""
     note: str = ""
 
-    @property
-    def licence(self) -> str:
-        return self.weights.licence if self.weights else ""
-
 
 def _row(name: str, arch: str, weights: Weights | None, note: str = "", recipe: str = "") -> Backbone:
     own = ARCHITECTURES[arch]
@@ -161,17 +157,20 @@ def _fewshot(arch: str) -> Backbone:
     return _row(arch, arch, weights, "few-shot, trained by CloserLookFewShot")
 
 
+def _wilds(seed: int) -> Backbone:
+    """WILDS' ERM baselines; seed 0 is the one without a suffix."""
+    file = f"camelyon17_seed:{seed}_epoch:{{}}_model.pth"
+    weights = Weights(layout="wilds", path=file.format("best"), also=(file.format("last"),))
+    name = "densenet121" + (f"_seed{seed}" if seed else "")
+    return _row(name, "densenet121", weights, "Camelyon17, trained by WILDS")
+
+
 def _joint(count: int, drive: str) -> Backbone:
     arch = f"{count}resnet50"
     return _supervised(arch, arch, f"{arch}_imagenet1k_supervised.pth.tar", drive)
 
 
 _DISTILLED = "resnet50_imagenet1k_supervised_distill5.pth.tar"
-_WILDS = Weights(
-    layout="wilds",
-    path="camelyon17_seed:0_epoch:best_model.pth",
-    also=("camelyon17_seed:0_epoch:last_model.pth",),
-)
 _ROWS = (
     *(_lite(size) for size in range(3)),
     _row("pixels", "pixels", None, "raw pixels at 16x16, the baseline of every table"),
@@ -195,7 +194,7 @@ _ROWS = (
         for size in ("B", "L")
         for image, tuned in ((224, False), (384, False), (384, True))
     ),
-    _row("densenet121", "densenet121", _WILDS, "Camelyon17, trained by WILDS"),
+    *(_wilds(seed) for seed in range(10)),
     *(_fewshot(arch) for arch in ("resnet10", "resnet18", "resnet34", "conv4", "conv6")),
 )
 BACKBONES: dict[str, Backbone] = {row.name: row for row in _ROWS}

@@ -60,7 +60,7 @@ def read_named(path: Path, tree: Any, shapes: Shapes, naming: Naming) -> Parts:
     for key in naming.below:
         if isinstance(tree, dict) and isinstance(tree.get(key), dict):
             tree = tree[key]
-    tensors = dict(_flat(tree))
+    tensors = flat(tree)
     if not tensors:
         raise BadValue(f"{path}: it holds no tensors by name; torch.save(net.state_dict(), FILE) writes such a file")
 
@@ -84,14 +84,14 @@ def read_named(path: Path, tree: Any, shapes: Shapes, naming: Naming) -> Parts:
     return Parts(backbone, None if head is None else (lazy[head[0]], lazy.get(head[1])), unknown)
 
 
-def _flat(tree: Any, prefix: str = "") -> list[tuple[str, StoredTensor]]:
+def flat(tree: Any, prefix: str = "") -> dict[str, StoredTensor]:
     """Tensors by their path, dicts joined by dots; whatever else lies between them is of no use."""
-    found = []
+    found: dict[str, StoredTensor] = {}
     for key, value in tree.items() if isinstance(tree, dict) else ():
         if isinstance(value, StoredTensor):
-            found.append((f"{prefix}{key}", value))
+            found[f"{prefix}{key}"] = value
         elif isinstance(value, dict):
-            found.extend(_flat(value, f"{prefix}{key}."))
+            found |= flat(value, f"{prefix}{key}.")
     return found
 
 

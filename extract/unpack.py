@@ -34,7 +34,8 @@ def unpack(archive: Path, wanted: Mapping[str, Path]) -> list[str]:
                 _refuse_unsafe(archive, member)
             found = {name: m for m in members if m.kind == "file" and (name := PurePosixPath(m.name).name) in wanted}
             if not found:
-                raise BadValue(f"{archive}: it holds none of {', '.join(wanted)}")
+                names = ", ".join(member.name for member in members[:5])
+                raise BadValue(f"{archive}: it holds none of {', '.join(wanted)}; it holds {names or 'nothing'}")
             for name, member in found.items():
                 wanted[name].parent.mkdir(parents=True, exist_ok=True)
                 with member.open() as source, wanted[name].open("wb") as target:

@@ -31,6 +31,7 @@ STORAGE_DTYPES = {
     "BoolStorage": torch.bool,
     "UntypedStorage": torch.uint8,
 }
+DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in STORAGE_DTYPES.values()}
 BUILTINS = ("builtins", "__builtin__", "commands", "cPickle")
 """Names of Python 2 too."""
 HARMLESS = frozenset(
@@ -108,8 +109,8 @@ class Reader(pickle.Unpickler):
 
     def _known(self, module: str, name: str) -> Any:
         """What a name of honest weights means here; None: nothing."""
-        if module == "torch" and isinstance(dtype := getattr(torch, name, None), torch.dtype):
-            return dtype
+        if module == "torch" and name in DTYPES:
+            return DTYPES[name]
         if module.partition(".")[0] == "torch":
             return STORAGE_DTYPES.get(name) or self._rebuilders().get(name)
         return {
@@ -120,7 +121,7 @@ class Reader(pickle.Unpickler):
 
     def persistent_load(self, saved: Any) -> Any:
         match saved:
-            case ("storage", torch.dtype() as dtype, str(key), _, int(elements), *_):
+            case ("storage", torch.dtype() as dtype, str(key), _, int(elements), *rest) if rest in ([], [None]):
                 return self.storages.setdefault(key, Storage(dtype, key, elements))
         return Inert()
 

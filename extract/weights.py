@@ -23,7 +23,7 @@ class Weights:
     """A file of weights: how it is laid out, where from, where to."""
 
     layout: str
-    """How its keys are named: a row of `checkpoints.LAYOUTS`."""
+    """How its keys are named: a row of `LAYOUTS` in extract/layouts.py."""
     path: str
     """Below the weights root, as upstream's instructions lay the files out."""
     also: tuple[str, ...] = ()
@@ -117,7 +117,7 @@ def pin_of(path: Path) -> Path:
 def verify_file(name: str, path: Path, known: str) -> str:
     """The sha256 of a backbone's file; raises BadValue unless it is the known one, or the one pinned at download."""
     pin = pin_of(path)
-    expected = known or (pin.read_text().split()[0] if pin.is_file() else "")
+    expected = known or (pin.read_text().partition(" ")[0].strip() if pin.is_file() else "")
     sha256 = sha256_file(path)
     if not sha256.startswith(expected):
         raise BadValue(

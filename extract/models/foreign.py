@@ -12,10 +12,9 @@ import torch
 from torch import nn
 
 from extract.recipes import RECIPES, Recipe
+from extract.transforms import input_size
 from extract.weights import Weights
 from store.errors import BadValue, UnknownName
-
-WITH_AUXILIARY = ("googlenet", "inception_v3")
 
 
 class Foreign(NamedTuple):
@@ -24,7 +23,7 @@ class Foreign(NamedTuple):
     net: nn.Module
     recipe: Recipe
     weights: Weights | None
-    """Where its own weights come from; None: `net` has its values already, or takes any file of its own names."""
+    """Where its values come from; None: `net` has them already."""
     architecture: str
 
 
@@ -44,8 +43,7 @@ def build_foreign(arch: str, *, given: bool) -> Foreign:
 
 def measure_dim(name: str, net: nn.Module, recipe: Recipe) -> int:
     """D, from one forward pass of a black image."""
-    resize = recipe.resize if isinstance(recipe.resize, tuple) else (224, 224)
-    size = (recipe.crop, recipe.crop) if recipe.crop else resize
+    size = input_size(recipe) or (224, 224)
     with torch.inference_mode():
         feature = net(torch.zeros(1, 3, *size))
     if not isinstance(feature, torch.Tensor) or feature.ndim != 2:
@@ -63,8 +61,11 @@ def _torchvision(arch: str, name: str) -> Foreign:
             "torchvision model", name, known, "python -c 'import torchvision; print(torchvision.models.list_models())'"
         )
     published: Any = models.get_model_weights(name).DEFAULT
-    # as torchvision does with pretrained weights: another normalisation, no heads of training
-    options = {"aux_logits": False, "transform_input": True, "init_weights": False} if name in WITH_AUXILIARY else {}
+    options: dict[str, Any] = {}  # what torchvision itself sets for pretrained weights
+    if name in ("googlenet", "inception_v3"):
+        options = {"aux_logits": False, "transform_input": True, "init_weights": False}
+    if name.startswith("vit_"):
+        options = {"image_size": published.meta["min_size"][0]}
     net = models.get_model(name, weights=None, **options)
     head = _drop_last_linear(arch, net)
     eval_crop = published.transforms()
@@ -145,7 +146,10 @@ def _own(arch: str, module: str, function: str, *, given: bool) -> Foreign:
     if not isinstance(net, nn.Module):
         raise BadValue(f"{arch}() gave {type(net).__name__}, not a torch.nn.Module")
     recipe = getattr(net, "recipe", None)
-    recipe = recipe if isinstance(recipe, Recipe) else RECIPES[recipe or "imagenet_224"]
+    if not isinstance(recipe, Recipe):
+        if (recipe := recipe or "imagenet_224") not in RECIPES:
+            raise UnknownName("recipe", str(recipe), RECIPES, f"{arch}().recipe names a row of extract/recipes.py")
+        recipe = RECIPES[recipe]
     source = inspect.getsourcefile(inspect.unwrap(build))
     digest = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16] if source else ""
     weights = Weights(layout="own_names", path="") if given else None

@@ -127,5 +127,7 @@ def test_google_drive_goes_through_gdown(tmp_path: Path, monkeypatch: pytest.Mon
         raise gdown.exceptions.FileURLRetrievalError("too many users")
 
     monkeypatch.setattr(gdown, "download", refuse)
-    with pytest.raises(BadValue, match="x: Google Drive did not give the file ABC: too many users"):
+    with pytest.raises(
+        BadValue, match=r"give https://drive.google.com/uc\?id=ABC: too many users; fetch it .* put it at .*/y$"
+    ):
         fetch_drive("ABC", tmp_path / "y.part", "x")

@@ -12,8 +12,9 @@ from scipy.ndimage import zoom
 from extract.backbones import ALIASES, BACKBONES, find_backbone
 from extract.checkpoints import Parts, check
 from extract.layouts import LAYOUTS, resize_positions
-from extract.loading import build
+from extract.loading import build, load_head
 from extract.stored import StoredTensor, contiguous_stride
+from extract.unpickle import Inert
 from store.errors import BadValue
 
 KEYS = Path(__file__).parents[1] / "data" / "golden" / "keys"
@@ -61,8 +62,8 @@ def fit(name: str, tree: Any) -> Parts:
 
 def test_there_is_a_key_list_for_every_published_backbone():
     offline = {"pixels", *(f"efficientnet_lite{size}" for size in range(3))}
-    resized = {name for name in BACKBONES if name.endswith("_in21k_384")}
-    assert {our_name(form) for form in FORMS} == set(BACKBONES) - offline - resized
+    alike = {name for name in BACKBONES if name.endswith("_in21k_384") or name.startswith("densenet121_seed")}
+    assert {our_name(form) for form in FORMS} == set(BACKBONES) - offline - alike
 
 
 @pytest.mark.parametrize("upstream", FORMS)
@@ -111,6 +112,36 @@ def test_the_distilled_network_may_have_any_of_the_prefixes_that_upstream_strips
     tree = made_tree("supervisedimagenet_resnet50_distill5")["state_dict"]
     renamed = {key.replace("module.model0.", prefix): value for key, value in tree.items()}
     fit("supervised_resnet50_distill5", {"state_dict": renamed | {"module.classifier.3.weight": stored([1000, 2048])}})
+
+
+def test_what_lies_beside_the_weights_does_not_matter():
+    tree = made_tree("seer_32gf")
+    optimizer = {"state": {0: {"momentum_buffer": stored([32, 3, 3, 3])}}}
+    tree["classy_state_dict"] |= {
+        "optimizer": optimizer,
+        "hooks": Inert(),
+        "meters": [Inert()],
+        "losses": {"a": Inert()},
+    }
+    tree["classy_state_dict"]["base_model"]["meta"] = {"trunk": Inert()}
+    assert len(fit("seer_regnet32gf", tree).backbone) == 470
+    tree = made_tree("supervisedimagenet_resnet50_run0")
+    tree |= {"optimizer": optimizer, "scheduler": Inert(), "best_acc": Inert()}
+    assert len(fit("supervised_resnet50_run0", tree).backbone) == 318
+
+
+def test_a_cosine_head_is_read_with_its_scales(tmp_path: Path):
+    net = build(find_backbone("conv4"), given=True).net
+    state = {
+        f"feature.trunk.{key[0]}.trunk{key[1:]}": torch.zeros(value.shape) for key, value in net.state_dict().items()
+    }
+    scale_C1, direction_CD = torch.rand(200, 1), torch.randn(200, 1600)
+    head = {"classifier.L.weight_g": scale_C1, "classifier.L.weight_v": direction_CD}
+    torch.save({"epoch": 399, "state": state | head}, tmp_path / "399.tar")
+    weight_CD, bias_C = load_head("conv4", weights=str(tmp_path / "399.tar"))
+    assert bias_C is None
+    expected_CD = scale_C1 * direction_CD / direction_CD.norm(dim=1, keepdim=True)
+    assert np.allclose(weight_CD, expected_CD, atol=1e-6)
 
 
 def test_old_files_may_lack_the_counts_of_batches():

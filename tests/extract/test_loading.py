@@ -93,6 +93,10 @@ OWN = """
         return nn.AdaptiveAvgPool2d(2)
     def number():
         return 3
+    def misnamed():
+        net = small()
+        net.recipe = "imagenet_225"
+        return net
 """
 
 
@@ -116,6 +120,8 @@ def test_ones_own_module_and_function(tmp_path: Path, monkeypatch: pytest.Monkey
         load("mynets:number")
     with pytest.raises(BadValue, match="module 'mynets' has no attribute 'smal'"):
         load("mynets:smal")
+    with pytest.raises(UnknownName, match=r"recipe 'imagenet_225'; nearest: imagenet_224"):
+        load("mynets:misnamed")
     with pytest.raises(BadValue, match="No module named 'nonets'"):
         load("nonets:small")
 
@@ -129,12 +135,12 @@ def test_unknown_torchvision_and_timm_models():
 
 
 def test_a_networks_own_state_dict_is_read_back(tmp_path: Path):
-    net = load_backbone("random:vit_b16_224")
+    net = load_backbone("random:resnet18")
     torch.save(net.state_dict(), tmp_path / "tuned.pt")
-    again = load_backbone("vit_b16_in21k", weights=str(tmp_path / "tuned.pt"))
+    again = load_backbone("resnet18", weights=str(tmp_path / "tuned.pt"))
     assert all(torch.equal(value, again.state_dict()[key]) for key, value in net.state_dict().items())
     with pytest.raises(BadValue, match=r"tuned.pt: these weights hold no classifier"):
-        load_head("vit_b16_in21k", weights=str(tmp_path / "tuned.pt"))
+        load_head("resnet18", weights=str(tmp_path / "tuned.pt"))
 
 
 MEASURED = """

@@ -60,7 +60,8 @@ def test_densenets_names_of_2017_are_understood(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("name", "dim"), [("vit_b_32", 768), ("convnext_tiny", 768), ("swin_t", 768), ("alexnet", 4096)]
+    ("name", "dim"),
+    [("convnext_tiny", 768), ("mobilenet_v3_small", 1024), ("regnet_y_400mf", 440), ("shufflenet_v2_x0_5", 1024)],
 )
 def test_other_families_end_before_their_last_linear_layer(name: str, dim: int, tmp_path: Path):
     net = models.get_model(name, weights=None)
