@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn.functional import batch_norm
 
 from probe import ranks
 
@@ -19,7 +20,9 @@ class BatchNorm:
         self.mean_D, self.var_D = torch.zeros(dim, device=device), torch.ones(dim, device=device)
 
     def __call__(self, x_BD: Tensor, count: int) -> Tensor:
-        """Normalise in place. count: rows of the batch over all ranks."""
+        """Normalised rows; x_BD may be overwritten. count: rows of the batch over all ranks."""
+        if ranks.count() == 1:
+            return batch_norm(x_BD, self.mean_D, self.var_D, training=True, momentum=MOMENTUM, eps=EPSILON)
         mean_D = ranks.add(x_BD.sum(0)).div_(count)
         x_BD.sub_(mean_D)
         var_D = ranks.add(torch.linalg.vector_norm(x_BD, dim=0).square_()).div_(count)

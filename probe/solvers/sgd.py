@@ -23,11 +23,10 @@ from probe.heads import CosineHead, LinearHead
 from probe.objectives import cross_entropy
 from probe.solvers import Fit, Settings
 from probe.solvers.norm import BatchNorm
-from probe.solvers.wide import WideCosine, WideLinear
+from probe.solvers.wide import Member, WideCosine, WideLinear
 from store.errors import BadValue
 
 log = logging.getLogger("probe")
-MOMENTUM = 0.9
 DECAYS = (8 / 28, 16 / 28, 24 / 28)
 """After these parts of the epochs the learning rate is divided by 10."""
 
@@ -41,9 +40,9 @@ def fit(data: Data, settings: Settings) -> list[Fit]:
     if settings.batch_norm not in BATCH_NORMS:
         raise BadValue(f"batch norm {settings.batch_norm!r}: one of {', '.join(BATCH_NORMS)}")
     affine = settings.batch_norm == "affine"
-    layer = WideLinear(data, [seed for *_, seed in members], affine=affine, average=settings.average)
+    layer = WideLinear(data, members, affine=affine, average=settings.average)
     norm = None if settings.batch_norm == "none" else BatchNorm(data.dim, data.device)
-    losses = _train(data, settings, members, layer, norm)
+    losses = _train(data, settings, layer, len(members), norm)
     weights, biases = layer.plain()
     if norm is not None:
         weights, biases = norm.fold(weights, biases)
@@ -59,8 +58,8 @@ def fit_cosine(data: Data, settings: Settings) -> list[Fit]:
     """
     members = list(itertools.product(settings.lr, settings.weight_decay, settings.seeds))
     scale = 2.0 if data.num_classes <= 200 else 10.0
-    layer = WideCosine(data, [seed for *_, seed in members], scale)
-    losses = _train(data, settings, members, layer, None)
+    layer = WideCosine(data, members, scale)
+    losses = _train(data, settings, layer, len(members), None)
     return _finish(members, losses, [CosineHead(weight, scale) for weight in layer.plain()])
 
 
@@ -74,13 +73,12 @@ def batches(total: int, size: int, seed: int, epoch: int) -> Iterator[np.ndarray
 def _train(
     data: Data,
     settings: Settings,
-    members: list[tuple[float, float, int]],
     layer: WideLinear | WideCosine,
+    K: int,
     norm: BatchNorm | None,
 ) -> Tensor:
     """Run every epoch; returns the last epoch's mean loss of each member (K,), NaN for one that diverged."""
-    K, C = len(members), data.num_classes
-    lr_K, decay_K = (torch.tensor([member[i] for member in members], device=data.device) for i in (0, 1))
+    C = data.num_classes
     loss_K = torch.zeros(K, dtype=torch.float64, device=data.device)
     for epoch in range(settings.epochs):
         drops = sum(epoch >= round(part * settings.epochs) for part in DECAYS)
@@ -96,7 +94,7 @@ def _train(
             x_BD = layer.inputs(x_BD)
             loss, residual = cross_entropy(layer.logits(x_BD).view(-1, K, C), data.y_N[torch.from_numpy(rows)])
             loss_K += loss
-            layer.step(residual.view(-1, K * C).div_(count), x_BD, lr_K * 0.1**drops, decay_K, MOMENTUM)
+            layer.step(residual.view(-1, K * C).div_(count), x_BD, 0.1**drops)
     return ranks.add(loss_K) / data.total
 
 
@@ -104,7 +102,7 @@ def _no_rows(data: Data) -> Tensor:
     return torch.empty((0, data.dim), device=data.device)
 
 
-def _finish(members: list[tuple[float, float, int]], losses: Tensor, heads: list[Any]) -> list[Fit]:
+def _finish(members: list[Member], losses: Tensor, heads: list[Any]) -> list[Fit]:
     ok = [
         bool(torch.isfinite(loss)) and bool(torch.isfinite(head.weight).all())
         for loss, head in zip(losses, heads, strict=True)

@@ -31,5 +31,5 @@ def test_the_gradient_is_the_one_of_autograd(made, data_of) -> None:
             torch.nn.functional.cross_entropy(logits[:, k], data.y_N) + decay[k] / 2 * exact[k, :, :-1].square().sum()
         )
         (gradient,) = torch.autograd.grad(loss, exact, retain_graph=True)
-        assert float(objectives[k]) == pytest.approx(float(loss), rel=1e-6)
+        assert float(objectives[k]) == pytest.approx(loss.item(), rel=1e-6)
         assert torch.allclose(gradients[k].double(), gradient[k], atol=1e-6)
