@@ -6,6 +6,7 @@ interleaved, page cache warm. Needs about 2 GB of disk and 2 GB of memory.
 
 import argparse
 import json
+import os
 import resource
 import shutil
 import statistics
