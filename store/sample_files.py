@@ -121,6 +121,8 @@ def save_samples(root: Root, samples: Samples) -> str:
         save_column(root, f"{below}/sizes", samples.sizes, "sample")
         header = {"format": 1, "id": samples.id, "num_samples": len(samples)}
         root.put(f"{below}/samples.json", json.dumps(header).encode())
+    if isinstance(samples, StoredSamples):
+        return below
     for name, column in samples.targets.items():
         _save_targets(root, f"{below}/targets/{to_folder(name)}", column)
     return below

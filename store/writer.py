@@ -182,15 +182,17 @@ class FeatureWriter:
         if not fine_B.all():
             self._refuse(rows, x_BD, int(np.argmin(fine_B)))
         data, checksum = x.encode(block, stored_BD)
-        content.write_block(block, content_B)
-        if bad:
-            text = json.dumps({str(row): reason for row, reason in sorted(bad.items())})
-            self.root.put(f"{self.folder}/bad/{block}.{checksum}.json", text.encode())
-        # Last, and never over another process's block: what is committed cannot change under its manifest.
-        key = x.key(block)
-        first = self.root.put_new(key, data)
-        if not first and self.root.size(key) != data.nbytes:
-            self.root.put(key, data)
+        with ThreadPoolExecutor(1) as pool:  # a block counts when both are there, in whatever order
+            hashes = pool.submit(content.write_block, block, content_B)
+            if bad:
+                text = json.dumps({str(row): reason for row, reason in sorted(bad.items())})
+                self.root.put(f"{self.folder}/bad/{block}.{checksum}.json", text.encode())
+            # Never over another process's block: what is committed cannot change under its manifest.
+            key = x.key(block)
+            first = self.root.put_new(key, data)
+            if not first and self.root.size(key) != data.nbytes:
+                self.root.put(key, data)
+            hashes.result()
         return first
 
     def _refuse(self, rows: range, x_BD: np.ndarray, first: int) -> None:
