@@ -18,8 +18,8 @@ from store.samples import Targets
 
 LISTS = {"base": "train.csv", "val": "val.csv", "novel": "test.csv"}
 HOW = (
-    "Fetch train.csv, val.csv and test.csv of https://github.com/twitter/meta-learning-lstm, data/miniImagenet, and put "
-    "the images in images/, or ImageNet's own, or a link to them, in ILSVRC2015/Data/CLS-LOC/train"
+    "Fetch train.csv, val.csv and test.csv of https://github.com/twitter/meta-learning-lstm, data/miniImagenet, and "
+    "put the images in images/, or ImageNet's own, or a link to them, in ILSVRC2015/Data/CLS-LOC/train"
 )
 _NAME = re.compile(r"(n\d{8})(\d{8})\.jpg")
 
