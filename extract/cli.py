@@ -2,7 +2,8 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from extract.config import ExtractConfig
 
@@ -37,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--batch-size", type=int, metavar="N", help="images of one forward pass (default: what fits)")
     p.add_argument("--workers", type=int, default=default.workers, metavar="N", help="decoding threads")
     p.add_argument("--skip-bad", action="store_true", help="record images that cannot be read instead of stopping")
+    p.add_argument("--dry-run", action="store_true", help="say what would be done, its size and time")
     p.add_argument("--json", action="store_true", help="print one JSON document")
     p.add_argument("--list", action="store_true", help="list the backbones")
     p.add_argument("--list-datasets", action="store_true", help="list the datasets")
@@ -58,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if not options["backbone"]:
         parser.error("--backbone is needed (or --list, --list-datasets)")
-    as_json, download = options.pop("json"), options.pop("download")
+    as_json, download, dry_run = (options.pop(name) for name in ("json", "download", "dry_run"))
     config = ExtractConfig(**options)
     check_names(config)
     if download:
@@ -71,11 +73,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     keep_memory()
     from dataclasses import asdict
 
-    from extract.extractor import run  # torch loads here, so --help and typos answer at once
-    from extract.listing import made_table
+    from extract.listing import made_table, plan_table
 
-    made = run(config)
-    print(json.dumps([asdict(row) for row in made], indent=1) if as_json else made_table(made))
+    rows: list[Any]
+    table: Callable[[list[Any]], str]
+    if dry_run:
+        from extract.plan import plan  # torch loads here, so --help and typos answer at once
+
+        rows, table = list(plan(config)), plan_table
+    else:
+        from extract.extractor import run
+
+        rows, table = list(run(config)), made_table
+    print(json.dumps([asdict(row) for row in rows], indent=1) if as_json else table(rows))
     return 0
 
 

@@ -5,8 +5,11 @@ Ranks share nothing but the store (claims.py); whoever sees a set complete commi
 
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
+
+import numpy as np
 
 from extract.claims import Claims
 from extract.config import ExtractConfig
@@ -18,7 +21,7 @@ from extract.network import Network
 from extract.pipeline import Lane, Seconds, fill
 from extract.precision import pick_device
 from extract.recipes import Recipe, for_dataset
-from store.errors import BadImage, BadValue
+from store.errors import BadImage, BadValue, RootError
 from store.fingerprint import Fingerprint
 from store.keys import FeatureKey
 from store.records import Record, write_record
@@ -47,15 +50,28 @@ class Made:
     """extracted, complete (nothing was to do) or unfinished (other ranks are at the rest)."""
 
 
+Seen = tuple[Network, Recipe]
+"""A backbone and the view that it sees."""
+
+
 def run(config: ExtractConfig) -> list[Made]:
-    """Extract every (dataset, split, backbone) that is not in the store yet."""
-    root, device, start = open_root(config.store), pick_device(config.device), time.perf_counter()
+    """Extract every (dataset, split, backbone, view) that is not in the store yet."""
+    root, start, seconds = open_root(config.store), time.perf_counter(), Seconds()
+    made: list[Made] = []
+    for images, seen in work(config):
+        made += _extract(root, config, images, seen, seconds)
+    if any(row.extracted for row in made):
+        _record(root, config, made, seconds, time.perf_counter() - start)
+    return made
+
+
+def work(config: ExtractConfig) -> Iterator[tuple[Images, list[Seen]]]:
+    """Every split that is asked for, with what is to see it."""
+    device = pick_device(config.device)
     nets = [
         Network(partial(load, name, config.weights, config.weights_root), device, config.precision)
         for name in config.backbone
     ]
-    made: list[Made] = []
-    seconds = Seconds()
     for dataset in config.dataset:
         seen = [
             (net, for_dataset(net.loaded.recipe, dataset).with_view(view, config.seed))
@@ -63,14 +79,11 @@ def run(config: ExtractConfig) -> list[Made]:
             for view in range(config.views)
         ]
         for split in config.split or splits_of(dataset, config.data_root):
-            images = open_dataset(dataset, split, config.data_root, allow_absent=config.skip_bad)
-            made += _extract(root, config, images, seen, seconds)
-    if any(row.extracted for row in made):
-        _record(root, config, made, seconds, time.perf_counter() - start)
-    return made
+            yield open_dataset(dataset, split, config.data_root, allow_absent=config.skip_bad), seen
 
 
-def _writer(root: Root, config: ExtractConfig, images: Images, net: Network, recipe: Recipe) -> FeatureWriter:
+def open_writer(root: Root, config: ExtractConfig, images: Images, net: Network, recipe: Recipe) -> FeatureWriter:
+    """The feature set of one backbone, split and view, in the precision class that `net` stands at."""
     samples, loaded = images.samples, net.loaded
     fingerprint = Fingerprint(
         weights=loaded.weights_sha256,
@@ -87,17 +100,15 @@ def _writer(root: Root, config: ExtractConfig, images: Images, net: Network, rec
     return FeatureWriter(root, key, fingerprint, samples, loaded.dim, choices=choices, block_rows=config.block_rows)
 
 
-def _extract(
-    root: Root, config: ExtractConfig, images: Images, seen: list[tuple[Network, Recipe]], seconds: Seconds
-) -> list[Made]:
+def _extract(root: Root, config: ExtractConfig, images: Images, seen: list[Seen], seconds: Seconds) -> list[Made]:
     """Bring every set of one split, one for each backbone and view, to its commit, as far as it is this rank's work."""
     made: dict[int, Made] = {}
     lanes: dict[int, Lane] = {}
     for i, (net, recipe) in enumerate(seen):
-        writer = _writer(root, config, images, net, recipe)
+        writer = open_writer(root, config, images, net, recipe)
         if not writer.committed:
             forward = net.ready(images, recipe)
-            writer = _writer(root, config, images, net, recipe)  # the check may have changed the precision class
+            writer = open_writer(root, config, images, net, recipe)  # the check may have changed the precision class
         if writer.committed:
             writer.save_samples()
             made[i] = _made(writer, recipe.view, 0, 0, "complete")
@@ -113,6 +124,7 @@ def _extract(
 def _fill(config: ExtractConfig, images: Images, lanes: list[Lane], seconds: Seconds) -> int:
     """Fill the missing blocks of all lanes; returns how many images of this rank could not be read."""
     samples = images.samples
+    check_room(lanes[0].writer.root, sum(missing_bytes(lane.writer) for lane in lanes))
     missing: set[int] = set().union(*(lane.writer.missing() for lane in lanes))
     total = sum(len(lanes[0].writer.rows(block)) for block in missing) // size()
     bad = 0
@@ -130,6 +142,22 @@ def _fill(config: ExtractConfig, images: Images, lanes: list[Lane], seconds: Sec
     if bad == len(samples):
         raise BadValue(f"{lanes[0].writer.key}: not one of its {bad} images can be read; nothing is committed")
     return bad
+
+
+def missing_bytes(writer: FeatureWriter) -> int:
+    """What the blocks that are not there yet will take."""
+    rows = sum(len(writer.rows(block)) for block in writer.missing())
+    return rows * writer.dim * np.dtype(writer.fingerprint.dtype).itemsize
+
+
+def check_room(root: Root, needed: int) -> None:
+    """Raise `RootError` where the disk cannot hold so many bytes."""
+    free = root.free_bytes()
+    if free is not None and needed > free:
+        raise RootError(
+            f"store {root.url}: the features need {needed / 1e9:.2f} GB, but {free / 1e9:.2f} GB are free; "
+            "free some room, give another --store, or extract fewer backbones at a time"
+        )
 
 
 def _bad_image(config: ExtractConfig, images: Images, sample: Decoded) -> None:

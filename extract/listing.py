@@ -9,6 +9,7 @@ from store.tables import text_table
 
 if TYPE_CHECKING:
     from extract.extractor import Made
+    from extract.plan import Planned
 
 
 def backbone_table() -> str:
@@ -33,3 +34,20 @@ def made_table(made: Sequence["Made"]) -> str:
     ]
     header = ("dataset", "split", "backbone", "view", "fingerprint", "images", "dim", "extracted", "bad", "state")
     return text_table(header, rows)
+
+
+def plan_table(planned: Sequence["Planned"]) -> str:
+    rows = [
+        (p.dataset, p.split, p.backbone, p.view, p.missing, p.num_samples, _size(p.bytes), f"{p.seconds:.0f}")
+        for p in planned
+    ]
+    header = ("dataset", "split", "backbone", "view", "to do", "images", "size", "seconds")
+    size, seconds = sum(p.bytes for p in planned), sum(p.seconds for p in planned)
+    free = planned[0].free_bytes if planned else None
+    room = "" if free is None else f", {_size(free)} are free"
+    total = f"{_size(size)} to write{room}; about {seconds / 60:.1f} minutes here, decoding included, one process"
+    return f"{text_table(header, rows)}\n{total}"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

@@ -115,13 +115,13 @@ def test_ranks_share_the_blocks_and_the_last_one_commits(
 
 
 def test_the_first_run_decides_the_batch_size(pictures: Path, tmp_path: Path) -> None:
-    from extract.extractor import _writer
+    from extract.extractor import open_writer
     from extract.loading import load
     from extract.network import Network
 
     root, images = open_root(tmp_path), open_dataset(f"folder:{pictures}", "train")
     net = Network(lambda: load("pixels"), torch.device("cpu"), "fp32")
-    assert _writer(root, config(pictures, tmp_path, batch_size=3), images, net, net.loaded.recipe).choices == {
+    assert open_writer(root, config(pictures, tmp_path, batch_size=3), images, net, net.loaded.recipe).choices == {
         "batch_size": 3
     }
     run(config(pictures, tmp_path, batch_size=8))

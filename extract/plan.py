@@ -1,0 +1,74 @@
+"""What an extraction would do: images, bytes, and the time by a short trial. Writes nothing."""
+
+import time
+from dataclasses import dataclass
+
+from extract.config import ExtractConfig
+from extract.datasets.common import Images
+from extract.extractor import Seen, check_room, missing_bytes, open_writer, work
+from extract.images import prepare
+from store.root import open_root
+
+TRIAL_IMAGES = 16
+
+
+@dataclass
+class Planned:
+    """One feature set that is asked for."""
+
+    dataset: str
+    split: str
+    backbone: str
+    view: int
+    num_samples: int
+    dim: int
+    missing: int
+    """Images whose block is not stored yet."""
+    bytes: int
+    """What they will take in the store."""
+    seconds: float
+    """By the trial, in one process."""
+    free_bytes: int | None
+
+
+def plan(config: ExtractConfig) -> list[Planned]:
+    """Go through all that `extractor.run` would do. Raises `RootError`: the disk cannot hold it."""
+    root, planned = open_root(config.store), list[Planned]()
+    free = root.free_bytes()
+    for images, seen in work(config):
+        for net, recipe in seen:
+            writer = open_writer(root, config, images, net, recipe)
+            missing = sum(len(writer.rows(block)) for block in writer.missing())
+            planned.append(
+                Planned(
+                    dataset=images.samples.dataset,
+                    split=images.samples.split,
+                    backbone=net.loaded.name,
+                    view=recipe.view,
+                    num_samples=len(images.samples),
+                    dim=net.loaded.dim,
+                    missing=missing,
+                    bytes=missing_bytes(writer) if missing else 0,
+                    seconds=missing * _seconds_per_image(config, images, (net, recipe)) if missing else 0.0,
+                    free_bytes=free,
+                )
+            )
+    check_room(root, sum(row.bytes for row in planned))
+    return planned
+
+
+def _seconds_per_image(config: ExtractConfig, images: Images, seen: Seen) -> float:
+    """Decoding (shared by the decoding threads) and forwarding, measured one after the other on the first images."""
+    net, recipe = seen
+    forward = net.ready(images, recipe)
+    rows = range(min(TRIAL_IMAGES, len(images.samples)))
+    start = time.perf_counter()
+    samples = [prepare(images, row, [recipe]) for row in rows]
+    decoding = time.perf_counter() - start
+    batch = [sample.pixels[recipe] for sample in samples if not sample.bad]
+    if not batch:
+        return decoding / len(rows)
+    forward(batch, recipe, len(batch))
+    start = time.perf_counter()
+    forward(batch, recipe, len(batch))
+    return decoding / len(rows) / config.workers + (time.perf_counter() - start) / len(batch)
