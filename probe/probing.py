@@ -21,6 +21,7 @@ from probe.splits import Split, class_names, open_split
 from store.errors import BadValue
 from store.features import backbones
 from store.heads import StoredHead, save_head
+from store.keys import dataset_name
 from store.records import Record, write_record
 from store.root import Root
 
@@ -97,7 +98,7 @@ def probe(root: Root, config: ProbeConfig, features: str) -> dict[str, Any]:
 def _open(root: Root, config: ProbeConfig, blocks: list[Block], device: torch.device) -> dict[str, Split]:
     """The splits by role. Without any features of the val split there is no val: a part of train takes its place."""
     roles = {"train": config.train, "val": config.val, "test": config.test}
-    if not backbones(root, config.dataset, config.val):
+    if not backbones(root, dataset_name(config.dataset), config.val):
         del roles["val"]
     first = {role: open_split(root, config, split, blocks, None, device) for role, split in roles.items()}
     classes = class_names([split.target for split in first.values()])
