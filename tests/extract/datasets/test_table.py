@@ -26,7 +26,7 @@ PROBES: dict[str, list[str]] = {
     "cifar10": ["--train", "train_50perc", "--select", "kfold", "--folds", "2"],
     "cifar100": ["--target", "coarse", "--select", "kfold", "--folds", "2"],
     "camelyon17": ["--val", "id_val", "--group", "hospital"],
-    "imagenet": ["--select", "kfold", "--folds", "2", "--test", "val"],
+    "imagenet": ["--test", "val", "--weight-decay", "1e-1"],
     "inat18": ["--target", "supercategory", "--select", "kfold", "--folds", "2", "--test", "val"],
     "csv:FILE": ["--group", "hospital"],
     "folder:PATH": [],
