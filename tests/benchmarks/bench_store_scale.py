@@ -65,7 +65,9 @@ def make(url: str, rows: int, dim: int, missing: tuple[int, ...] = ()) -> Featur
 
 STEPS = {
     "open": "x = open_features(url, 'big', 'train', 'a'); x.shape",
-    "open, read a random block": "x = open_features(url, 'big', 'train', 'a'); x.read(slice(4096 * 9999, 4096 * 10000))",
+    "open, read a random block": (
+        "x = open_features(url, 'big', 'train', 'a'); x.read(slice(4096 * 9999, 4096 * 10000))"
+    ),
     "open, a sample id": "open_features(url, 'big', 'train', 'a').samples.ids[77]",
     "plan what is missing": "open_writer(url, dim).missing()",
     "plan and list the state, as `store ls` does": "find_sets(open_root(url))",

@@ -108,6 +108,11 @@ def make_camelyon17(root: Path) -> None:
         rows.append((k, patient, node, x, y, tumor, 10 * center + k % 2, center, int(k % 7 == 0)))
         name = f"patient_{patient}_node_{node}"
         picture(top / f"patches/{name}/patch_{name}_x_{x}_y_{y}.png", tumor, k, side=96)
+    listed = [("path", "label", "hospital")]
+    for k in range(90):  # the same kinds of images in folders and in a list
+        file = picture(root / f"pets/{'cat' if k % 2 else 'dog'}/{k}.png", k % 2, k)
+        listed.append((str(file.relative_to(root)), file.parent.name, str(k % 3)))
+    write_csv(root / "list.csv", listed)
     header = ("", "patient", "node", "x_coord", "y_coord", "tumor", "slide", "center", "split")
     write_csv(top / "metadata.csv", [header, *rows])
     put(top / "RELEASE_v1.0.txt", "")

@@ -38,7 +38,7 @@ def test_missing_extra_and_empty_files_are_counted(make: Make, capsys: pytest.Ca
     shutil.copy(files[2], top / "patches/mine.png")
     assert main(["camelyon17", "--data-root", str(root)]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "camelyon17/train: 60 images, 302436 were published"
+    assert lines[0] == "camelyon17/train: 61 images, 302436 were published"
     missing = next(line for line in lines if "are missing" in line)
     assert missing == f"camelyon17/test: 1 of 24 images are missing below {top}: {files[0].relative_to(top)}"
     assert f"camelyon17/test: 1 files are empty: {files[1].relative_to(top)}" in lines

@@ -2,7 +2,10 @@ import hashlib
 import os
 import tarfile
 from collections.abc import Callable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -58,14 +61,24 @@ def test_without_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         fetch_missing(("emoji",), tmp_path)
 
 
-def test_cifar_comes_through_torchvision(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_cifar_comes_through_torchvision(
+    make: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
+) -> None:
     from torchvision.datasets import CIFAR10
 
     source = make("cifar10") / "cifar"
     archive = tmp_path / "cifar-10-python.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(source / "cifar-10-batches-py", "cifar-10-batches-py")
-    monkeypatch.setattr(CIFAR10, "url", archive.as_uri())
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    request.addfinalizer(lambda: (server.shutdown(), server.server_close()))
+    monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{server.server_port}/{archive.name}")
     root = tmp_path / "root"
     with pytest.raises(BadValue, match=r"dataset cifar10 could not be fetched into .*corrupted"):
         fetch_missing(("cifar10",), root)  # not the published checksum
