@@ -117,12 +117,7 @@ def test_the_distilled_network_may_have_any_of_the_prefixes_that_upstream_strips
 def test_what_lies_beside_the_weights_does_not_matter():
     tree = made_tree("seer_32gf")
     optimizer = {"state": {0: {"momentum_buffer": stored([32, 3, 3, 3])}}}
-    tree["classy_state_dict"] |= {
-        "optimizer": optimizer,
-        "hooks": Inert(),
-        "meters": [Inert()],
-        "losses": {"a": Inert()},
-    }
+    tree["classy_state_dict"] |= {"optimizer": optimizer, "hooks": Inert(), "meters": [Inert()]}
     tree["classy_state_dict"]["base_model"]["meta"] = {"trunk": Inert()}
     assert len(fit("seer_regnet32gf", tree).backbone) == 470
     tree = made_tree("supervisedimagenet_resnet50_run0")
