@@ -2,7 +2,9 @@
 
 import hashlib
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +28,18 @@ class Loaded:
     """A network and everything about it that decides its features."""
 
     name: str
-    net: nn.Module
-    """Eval mode, no gradients: (B, 3, H, W) normalised float32 -> (B, dim) float32."""
+    filled: Callable[[], nn.Module]
+    """What `net` comes from when it is first asked for: a set that is complete needs only the rest."""
     dim: int
     weights_sha256: str
     """Of the file; where there is none, of the parameters in order of their names."""
     architecture: str
     recipe: Recipe
+
+    @cached_property
+    def net(self) -> nn.Module:
+        """Eval mode, no gradients: (B, 3, H, W) normalised float32 -> (B, dim) float32."""
+        return self.filled().eval().requires_grad_(requires_grad=False)
 
 
 def load(name: str, weights: str | None = None, weights_root: str | None = None) -> Loaded:
@@ -45,18 +52,18 @@ def load(name: str, weights: str | None = None, weights_root: str | None = None)
     built = build(backbone, given=weights is not None)
     if weights is not None and built.weights is None:
         raise BadValue(f"{name} has no weights to load: --weights {weights} cannot be used with it")
+    filled: Callable[[], nn.Module]
     if built.weights is not None:
         path, sha256 = _verified(backbone.name, built.weights, weights, weights_root)
-        _fill(built.net, _parts(path, backbone.name, built.weights, built.net))
+        filled = partial(_fill, built.net, _parts(path, backbone.name, built.weights, built.net))
     else:
         if backbone.arch in ARCHITECTURES:
             fill_untrained(built.net)
-        sha256 = sha256_parameters(built.net)
-    net = built.net.eval().requires_grad_(requires_grad=False)
+        sha256, filled = sha256_parameters(built.net), lambda: built.net
     return Loaded(
         name=backbone.name,
-        net=net,
-        dim=backbone.dim or measure_dim(backbone.name, net, built.recipe),
+        filled=filled,
+        dim=backbone.dim or measure_dim(backbone.name, filled().eval(), built.recipe),
         weights_sha256=sha256,
         architecture=built.architecture,
         recipe=built.recipe,
@@ -115,7 +122,7 @@ def _parts(path: Path, name: str, weights: Weights, net: nn.Module) -> Parts:
     return parts
 
 
-def _fill(net: nn.Module, parts: Parts) -> None:
+def _fill(net: nn.Module, parts: Parts) -> nn.Module:
     """Give the network its values, one tensor at a time; all of its memory is taken first, so that none is torn."""
     if any(value.is_meta for value in net.state_dict().values()):
         net.to_empty(device="cpu")
@@ -124,6 +131,7 @@ def _fill(net: nn.Module, parts: Parts) -> None:
             value.copy_(parts.backbone[key].read())
         else:  # num_batches_tracked, which torch before 0.4.1 did not have
             value.zero_()
+    return net
 
 
 def sha256_parameters(net: nn.Module) -> str:

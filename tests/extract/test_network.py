@@ -24,7 +24,7 @@ class Fragile(nn.Module):
 
 
 def loaded() -> Loaded:
-    return Loaded(name="fragile", net=Fragile(), dim=768, weights_sha256="0", architecture="made", recipe=PIXELS)
+    return Loaded(name="fragile", filled=Fragile, dim=768, weights_sha256="0", architecture="made", recipe=PIXELS)
 
 
 def images(*bad: int) -> Images:
