@@ -210,6 +210,19 @@ def test_the_list_shows_licences_addresses_and_what_is_here(tmp_path: Path, caps
     assert len(json.loads(capsys.readouterr().out)) == sum(row.weights is not None for row in BACKBONES.values())
 
 
+def test_models_of_libraries(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch):
+    timm = pytest.importorskip("timm")
+    create = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda name, pretrained, **rest: create(name, pretrained=False, **rest))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "resnet18-f37072fd.pth").write_bytes(b"cut")
+    assert run("timm:resnet10t", "torchvision:resnet18", "--weights-root", str(tmp_path)) == 2
+    out, err = capsys.readouterr()
+    assert "timm's own cache" in out
+    assert "that of torchvision:resnet18 is f37072fd: it is damaged, or another file" in err
+
+
 def test_names_are_needed_and_must_be_known(capsys: Any):
     with pytest.raises(SystemExit):
         main([])
