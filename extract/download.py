@@ -106,6 +106,8 @@ def fetch(row: Backbone, root: str | None) -> Fetched:
 
     try:
         weights = _weights(row)
+        if weights is None and row.name.startswith("timm:"):
+            return Fetched(row.name, "fetched", path="timm's own cache")
         if weights is None:
             return Fetched(row.name, "none")
         if weights.package:

@@ -6,7 +6,7 @@ from pathlib import Path
 from extract.backbones import BACKBONES, Backbone
 from extract.fetch import fetch_drive, fetch_http
 from extract.unpack import unpack
-from extract.weights import LICENCES, Weights, candidates, pin_of, roots, verify_file
+from extract.weights import LICENCES, Weights, candidates, pin_of, pinned, roots, verify_file
 from store.errors import BadValue
 
 log = logging.getLogger("download")
@@ -49,41 +49,49 @@ def _accept(row: Backbone, weights: Weights, part: Path, target: Path) -> None:
     name = row.name
     try:
         check_file(name, weights, part)
-        sha256 = verify_file(name, part, weights.sha256)
+        sha256 = verify_file(name, part, weights.sha256 or pinned(target))  # pinned when it was here before
     except BadValue as error:
-        rejected = target.with_name(f"{target.name}.rejected")
-        part.replace(rejected)
-        raise BadValue(f"{name}: what came from {weights.source} is kept as {rejected}: {error}") from error
+        part.replace(_rejected(target))
+        pin = f"; {pin_of(target)} holds the sha256 that came first" if pinned(target) else ""
+        kept = f"{name}: what came from {weights.source} is kept as {_rejected(target)}: {error}"
+        raise BadValue(kept + pin) from error
     pin_of(target).write_text(f"{sha256}  {target.name}\n")
     part.replace(target)
     log.info("%s: sha256 %s pinned in %s", name, sha256, pin_of(target))
 
 
 def _from_archive(row: Backbone, weights: Weights, top: Path) -> None:
-    """Every backbone's file out of the archive that holds this one's; the archive goes if it was fetched here."""
-    archive = top / weights.archive
-    by_hand = archive.is_file()
-    if not by_hand:
-        part = _part(archive)
-        _bring(row.name, weights, part)
-        part.replace(archive)
+    """Every backbone's file out of the archive that holds this one's; an archive put there by hand is kept."""
+    by_hand = top / weights.archive
+    archive = by_hand if by_hand.is_file() else _part(by_hand)
+    if archive != by_hand:
+        _bring(row.name, weights, archive)
     kin = {
-        Path(other.weights.path).name: other
+        Path(other.weights.path).name: (other, other.weights, top / other.weights.path)
         for other in BACKBONES.values()
         if other.weights is not None and other.weights.archive == weights.archive
     }
-    parts = {name: _part(top / other.weights.path) for name, other in kin.items() if other.weights is not None}
-    for name in unpack(archive, parts):
-        other = kin[name]
-        assert other.weights is not None
-        if not (target := top / other.weights.path).is_file():
-            _accept(other, other.weights, parts[name], target)
-        parts[name].unlink(missing_ok=True)
+    try:
+        found = unpack(archive, {name: _part(target) for name, (_, _, target) in kin.items()})
+    except BadValue:
+        if archive != by_hand:
+            archive.replace(_rejected(by_hand))
+        raise
+    for name in found:
+        other, theirs, target = kin[name]
+        if target.is_file():
+            _part(target).unlink()
+        else:
+            _accept(other, theirs, _part(target), target)
     if not (top / weights.path).is_file():
-        raise BadValue(f"{row.name}: {archive} does not hold {Path(weights.path).name}; unpack it by hand")
-    if not by_hand:
+        raise BadValue(f"{row.name}: {archive} holds no {Path(weights.path).name}, only {', '.join(found)}")
+    if archive != by_hand:
         archive.unlink()
 
 
 def _part(target: Path) -> Path:
     return target.with_name(f"{target.name}.part")
+
+
+def _rejected(target: Path) -> Path:
+    return target.with_name(f"{target.name}.rejected")

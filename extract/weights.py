@@ -114,10 +114,15 @@ def pin_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
 
+def pinned(path: Path) -> str:
+    """The sha256 pinned for `path`; empty: none."""
+    pin = pin_of(path)
+    return pin.read_text().partition(" ")[0].strip() if pin.is_file() else ""
+
+
 def verify_file(name: str, path: Path, known: str) -> str:
     """The sha256 of a backbone's file; raises BadValue unless it is the known one, or the one pinned at download."""
-    pin = pin_of(path)
-    expected = known or (pin.read_text().partition(" ")[0].strip() if pin.is_file() else "")
+    expected = known or pinned(path)
     sha256 = sha256_file(path)
     if not sha256.startswith(expected):
         raise BadValue(

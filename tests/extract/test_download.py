@@ -89,6 +89,20 @@ def test_what_changed_after_the_download_is_not_used(site: Any, publish: Any, tm
     assert run(NAME, "--weights-root", str(tmp_path)) == 2
 
 
+def test_upstreams_file_may_not_change_in_silence(site: Any, publish: Any, tmp_path: Path, capsys: Any):
+    site.files["/conv4.tar"] = checkpoint()
+    publish(NAME, url=f"{site.url}/conv4.tar")
+    assert run(NAME, "--weights-root", str(tmp_path)) == 0
+    path = tmp_path / "fewshot" / "conv4.tar"
+    path.unlink()
+    site.files["/conv4.tar"] = checkpoint(seed=1)
+    assert run(NAME, "--weights-root", str(tmp_path)) == 2
+    assert f"; {path}.sha256 holds the sha256 that came first" in capsys.readouterr().err
+    assert not path.exists()
+    path.with_name("conv4.tar.sha256").unlink()
+    assert run(NAME, "--weights-root", str(tmp_path)) == 0
+
+
 def test_a_web_page_instead_of_weights_is_put_aside(site: Any, publish: Any, tmp_path: Path, capsys: Any):
     site.files["/conv4.tar"] = b"<!DOCTYPE html><title>Sign in</title>"
     publish(NAME, url=f"{site.url}/conv4.tar")
@@ -150,6 +164,21 @@ def test_one_archive_serves_every_backbone_in_it(site: Any, publish: Any, tmp_pa
     assert names == ["conv4.tar", "conv4.tar.sha256", "conv6.tar", "conv6.tar.sha256"]
 
 
+def test_a_web_page_instead_of_an_archive_is_put_aside(site: Any, publish: Any, tmp_path: Path, capsys: Any):
+    site.files["/both.tar.gz"] = b"<!DOCTYPE html><title>Quota exceeded</title>"
+    publish("conv4", url=f"{site.url}/both.tar.gz", archive="fewshot/both.tar.gz")
+    assert run("conv4", "--weights-root", str(tmp_path)) == 2
+    assert "neither a tar nor a zip archive; fetch it again" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "fewshot").iterdir()] == ["both.tar.gz.rejected"]
+    site.files["/both.tar.gz"] = archive({"conv4.tar": checkpoint()})
+    assert run("conv4", "--weights-root", str(tmp_path)) == 0
+    site.files["/both.tar.gz"] = archive({"conv6.tar": checkpoint("conv6")})
+    publish("conv6", url=f"{site.url}/both.tar.gz", archive="fewshot/both.tar.gz")
+    publish("resnet10", url=f"{site.url}/both.tar.gz", archive="fewshot/both.tar.gz")
+    assert run("resnet10", "--weights-root", str(tmp_path)) == 2
+    assert "holds no resnet10.tar, only conv6.tar" in capsys.readouterr().err
+
+
 def test_an_archive_put_there_by_hand_is_unpacked_and_kept(publish: Any, tmp_path: Path):
     publish("conv4", url="http://files.invalid/x", archive="fewshot/both.tar.gz")
     (tmp_path / "fewshot").mkdir()
@@ -179,6 +208,19 @@ def test_the_list_shows_licences_addresses_and_what_is_here(tmp_path: Path, caps
     assert "SEER License: non-commercial research only" in out
     assert run("--list", "--json") == 0
     assert len(json.loads(capsys.readouterr().out)) == sum(row.weights is not None for row in BACKBONES.values())
+
+
+def test_models_of_libraries(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch):
+    timm = pytest.importorskip("timm")
+    create = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda name, pretrained, **rest: create(name, pretrained=False, **rest))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "resnet18-f37072fd.pth").write_bytes(b"cut")
+    assert run("timm:resnet10t", "torchvision:resnet18", "--weights-root", str(tmp_path)) == 2
+    out, err = capsys.readouterr()
+    assert "timm's own cache" in out
+    assert "that of torchvision:resnet18 is f37072fd: it is damaged, or another file" in err
 
 
 def test_names_are_needed_and_must_be_known(capsys: Any):
