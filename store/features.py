@@ -18,15 +18,18 @@ from store.samples import Samples
 
 
 class FeatureSet:
-    """Features (N, D) of one backbone on one split. Opening reads the manifest and nothing else."""
+    """Features (N, D) of one backbone on one split. Opening reads the manifest, if it is not given, and no more."""
 
-    def __init__(self, root: Root, folder: str) -> None:
+    def __init__(self, root: Root, folder: str, manifest: Manifest | None = None) -> None:
         self.root, self.folder = root, folder
+        self.manifest = manifest or self._read_manifest()
+
+    def _read_manifest(self) -> Manifest:
+        where = f"{self.folder}/manifest.json"
         try:
-            text = root.get(f"{folder}/manifest.json")
+            return Manifest.from_json(self.root.get(where), f"{self.root.url}/{where}")
         except FileNotFoundError:
-            raise MissingFeatures(f"{root.url}/{folder} holds no committed feature set") from None
-        self.manifest = Manifest.from_json(text, f"{root.url}/{folder}/manifest.json")
+            raise MissingFeatures(f"{self.root.url}/{self.folder} holds no committed feature set") from None
 
     def __repr__(self) -> str:
         return f"FeatureSet({self.manifest.key}@{self.manifest.fingerprint[:8]}, {self.shape})"
@@ -115,7 +118,8 @@ def open_set(root: Root, dataset: str, split: str, name: str, *, view: int = 0) 
         raise MissingFeatures(_how_to_make(root, key, view))
     if len(found) > 1:
         raise AmbiguousFeatures(_what_differs(root, key, found))
-    return FeatureSet(root, f"{key.folder}/{next(iter(found))}")
+    ((fingerprint, manifest),) = found.items()
+    return FeatureSet(root, f"{key.folder}/{fingerprint}", manifest)
 
 
 def _how_to_make(root: Root, key: FeatureKey, view: int) -> str:

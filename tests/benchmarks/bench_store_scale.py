@@ -20,6 +20,7 @@ from store import zarr_blocks
 from store.columns import make_column
 from store.fingerprint import Fingerprint
 from store.keys import FeatureKey
+from store.manifest import Manifest
 from store.root import open_root
 from store.sample_files import load_samples, samples_folder
 from store.writer import FeatureWriter
@@ -63,11 +64,19 @@ def make(url: str, rows: int, dim: int, missing: tuple[int, ...] = ()) -> Featur
     return writer
 
 
+def commit_unread(writer: FeatureWriter, rows: int, dim: int) -> None:
+    """A manifest without the reading that a commit does."""
+    manifest = Manifest(
+        dataset="big", split="train", backbone="a", fingerprint=writer.fingerprint.hex,
+        parts=writer.fingerprint.parts(), samples=SAMPLES, num_samples=rows, dim=dim, dtype="float16",
+        block_rows=BLOCK_ROWS, backend="zarr", checksums="", content="",
+    )  # fmt: skip
+    writer.root.put(f"{writer.folder}/manifest.json", manifest.to_json().encode())
+
+
 STEPS = {
     "open": "x = open_features(url, 'big', 'train', 'a'); x.shape",
-    "open, read a random block": (
-        "x = open_features(url, 'big', 'train', 'a'); x.read(slice(4096 * 9999, 4096 * 10000))"
-    ),
+    "open, read a random block": "open_features(url, 'big', 'train', 'a').read(slice(4096 * 9999, 4096 * 10000))",
     "open, a sample id": "open_features(url, 'big', 'train', 'a').samples.ids[77]",
     "plan what is missing": "open_writer(url, dim).missing()",
     "plan and list the state, as `store ls` does": "find_sets(open_root(url))",

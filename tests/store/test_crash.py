@@ -114,10 +114,11 @@ def test_killed_at_fifty_points(quick_disk, capsys) -> None:
                 open_features(root, "toy", "train", "a")
         del done
         assert len(crash_run.write(root)) == BLOCKS - stored, "a rerun makes only what is missing"
-        check_complete(root, want)
+        assert open_features(root, "toy", "train", "a").shape == (crash_run.ROWS, crash_run.DIM)
         gc(build_parser().parse_args(["gc", "--age", "0", "--yes", "--store", root]))
         assert not list(Path(root).rglob("*.partial"))
         assert stored_bytes(root) == want
+    check_complete(root, want)
     assert torn, "no kill hit the inside of a write"
     capsys.readouterr()
 
