@@ -35,7 +35,6 @@ def test_tests_mirror_the_source(package: str) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["store", "--help"],
         ["extract", "--help"],
         ["extract", "--list"],
         ["extract", "--list-datasets"],
