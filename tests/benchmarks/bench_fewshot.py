@@ -63,7 +63,7 @@ def sequential(chunk: Chunk, name: str, which: range, out_Em: torch.Tensor, thre
 
 def trained(rounds: int, episodes: int = 4096, dim: int = 2560) -> None:
     """Baseline and Baseline++, 5-way 5-shot."""
-    chunk = made_chunk(episodes, features=made_features(dim=dim, apart=0.05))
+    chunk = made_chunk(episodes, features=made_features(dim=dim, apart=0.12))
     few = made_chunk(rounds * SEQUENTIAL, features=chunk.features)
     every, drawn, truth_m = torch.get_num_threads(), as_set(chunk), torch.arange(5).repeat_interleave(15)
     print(
@@ -88,7 +88,7 @@ def trained(rounds: int, episodes: int = 4096, dim: int = 2560) -> None:
 
 def nearest(rounds: int, episodes: int = 20_000, dim: int = 512) -> None:
     """The nearest class mean against one faiss index for each episode."""
-    chunk = made_chunk(episodes, features=made_features(dim=dim, apart=0.05))
+    chunk = made_chunk(episodes, features=made_features(dim=dim, apart=0.12))
     x_ND, support, query = chunk.features.x_ND.numpy(), chunk.support_En.numpy(), chunk.query_Em.numpy()
     drawn, peer, ours = as_set(chunk), [], []
 
