@@ -167,7 +167,8 @@ class Blocks:
         rows = self.rows(block)
         return DamagedFeatures(
             f"{self.root.url}/{self.key(block)} {what}: rows {rows.start} to {rows.stop - 1} are lost. "
-            "Run `python -m store verify --repair`, then the extract command again: it makes only what is missing"
+            "Run `python -m store verify --repair`, then the extract command again: it makes only what is missing",
+            what=f"{self._name(block)} {what}",
         )
 
     def read(self, rows: slice | np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
