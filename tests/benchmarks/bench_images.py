@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
+from extract.allocator import keep_memory
 from extract.datasets import open_dataset
 from extract.images import decoded
 from extract.recipes import RECIPES, Recipe
@@ -50,7 +51,8 @@ def ours(folder: Path, recipes: list[Recipe], workers: int) -> Iterator[int]:
     found = decoded(images, ((row, recipes) for row in range(IMAGES)), workers=workers, ahead=2 * BATCH)
     while batch := list(islice(found, BATCH)):
         for recipe in recipes:
-            normalise(torch.stack([sample.pixels[recipe] for sample in batch]), recipe)
+            x_BHWC = torch.stack([sample.pixels[recipe].permute(1, 2, 0) for sample in batch])
+            normalise(x_BHWC.permute(0, 3, 1, 2), recipe)
         yield len(batch)
 
 
@@ -75,6 +77,7 @@ def main() -> None:
     workers = int(sys.argv[1]) if len(sys.argv) > 1 else len(os.sched_getaffinity(0))
     one = RECIPES["imagenet_224"]
     three = [one, RECIPES["vit_224"], RECIPES["pixels_16"]]
+    keep_memory()
     views = [one.with_view(view) for view in range(8)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
