@@ -84,7 +84,8 @@ class Forward:
         Returns: (len(batch), D) float32.
         """
         pin = self.device.type == "cuda"
-        pixels = torch.zeros((batch_size, *batch[0].shape), dtype=torch.uint8, pin_memory=pin)
+        height, width = batch[0].shape[1:]  # channels last, as images come and as the network wants them
+        pixels = torch.zeros((batch_size, height, width, 3), dtype=torch.uint8, pin_memory=pin).permute(0, 3, 1, 2)
         torch.stack(list(batch), out=pixels[: len(batch)])
         x_BCHW = normalise(pixels.to(self.device, non_blocking=pin), recipe)
         x_BCHW = x_BCHW.contiguous(memory_format=torch.channels_last)

@@ -47,10 +47,12 @@ def input_size(recipe: Recipe) -> tuple[int, int] | None:
 
 
 def normalise(pixels: torch.Tensor, recipe: Recipe) -> torch.Tensor:
-    """(B, 3, h, w) uint8 -> float32, (x / 255 - mean) / std per channel, on the tensor's device."""
-    mean = torch.tensor(recipe.mean, device=pixels.device).view(3, 1, 1)
-    std = torch.tensor(recipe.std, device=pixels.device).view(3, 1, 1)
-    return (pixels.float() / 255 - mean) / std
+    """(B, 3, h, w) uint8 -> float32, (x / 255 - mean) / std per channel, on the tensor's device; channels last."""
+    mean, std = torch.tensor([recipe.mean, recipe.std], dtype=torch.float64)
+    width = pixels.shape[3]
+    scale, shift = (row.float().to(pixels.device).repeat(width) for row in (1 / (255 * std), -mean / std))
+    x_BHE = pixels.permute(0, 2, 3, 1).flatten(2)  # whole rows: a loop over 3 channels would be ten times slower
+    return x_BHE.float().mul_(scale).add_(shift).view(*x_BHE.shape[:2], width, 3).permute(0, 3, 1, 2)
 
 
 def _resize(image: torch.Tensor, size: list[int], recipe: Recipe) -> torch.Tensor:
