@@ -6,6 +6,7 @@ What an object looks like around its rows (`Frame`) is the backend's: zarr_block
 import errno
 import mmap
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import google_crc32c
@@ -21,6 +22,8 @@ _TILE_BYTES = 1 << 19
 """Checked and copied at a time, so that the copy reads from the processor's cache."""
 _HALF_INFINITY = 0x7C00
 """From these bits on, without the sign, a float16 is infinity or NaN."""
+_THREADS = 4
+"""Blocks read at a time, where several are asked for."""
 _KEPT_MAPS = 1024
 """Memory maps that a handle keeps open for sparse reads; Linux allows a process 65530."""
 
@@ -201,7 +204,7 @@ class Blocks:
         return out
 
     def _read_range(self, start: int, stop: int, out: np.ndarray) -> None:
-        for block in range(start // self.block_rows, -(-stop // self.block_rows) if stop > start else 0):
+        def read(block: int) -> None:
             data = self._load(block)
             body = self._body(block, data)
             first = block * self.block_rows
@@ -210,6 +213,13 @@ class Blocks:
                 a, b = max(tile.start, low), min(tile.stop, high)
                 if a < b:
                     _copy(body[a:b], out[first + a - start : first + b - start])
+
+        blocks = range(start // self.block_rows, -(-stop // self.block_rows) if stop > start else 0)
+        if len(blocks) == 1:
+            read(blocks[0])
+        elif blocks:
+            with ThreadPoolExecutor(min(_THREADS, len(blocks))) as pool:
+                list(pool.map(read, blocks))
 
     def _gather(self, rows: np.ndarray, out: np.ndarray) -> None:
         order = None
