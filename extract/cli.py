@@ -35,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
     p.add_argument("--precision", default=default.precision, help="auto, fp32, bf16, fp16 (default: auto)")
     p.add_argument("--dtype", default=default.dtype, help="float16 or float32 in the store (default: %(default)s)")
+    p.add_argument("--backend", default=default.backend, help="zarr, or hdf5 for h5py (default: %(default)s)")
     p.add_argument("--batch-size", type=int, metavar="N", help="images of one forward pass (default: what fits)")
     p.add_argument("--workers", type=int, default=default.workers, metavar="N", help="decoding threads")
     p.add_argument("--skip-bad", action="store_true", help="record images that cannot be read instead of stopping")

@@ -32,6 +32,8 @@ class ExtractConfig:
     """auto, fp32, bf16 or fp16: extract/precision.py."""
     dtype: str = "float16"
     """What is stored."""
+    backend: str = "zarr"
+    """zarr or hdf5: store/backends.py."""
     batch_size: int | None = None
     """Images of one forward pass; the first run of a set decides, a later one follows it. None: network.py decides."""
     workers: int = field(default_factory=lambda: min(16, len(os.sched_getaffinity(0))))

@@ -34,6 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("names", nargs="*", metavar="NAME", help="backbones by name, * and ? allowed: swav_*")
     p.add_argument("--all", action="store_true", help="every backbone whose weights are published")
     p.add_argument("--list", action="store_true", help="list files, sizes, licences and what is here already")
+    p.add_argument("--check", metavar="DATASET", help="say what is missing or extra in a dataset's folder")
+    p.add_argument("--data-root", metavar="DIR", help="of --check: where the datasets lie")
     p.add_argument("--weights-root", metavar="DIR", help=f"default: WEIGHTS_ROOT, or {default_root()}")
     p.add_argument("--json", action="store_true", help="print one JSON document")
     return p
@@ -46,8 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows = list_weights(options.weights_root)
         print(json.dumps(rows, indent=1) if options.json else _list_text(rows))
         return 0
+    if options.check:
+        from extract.datasets.check import report
+
+        return report(options.check, options.data_root)
     if bool(options.names) == options.all:
-        parser.error("name backbones, or give --all, or --list")
+        parser.error("name backbones, or give --all, --list or --check DATASET")
     found = [fetch(row, options.weights_root) for row in chosen(options.names)]
     if options.json:
         print(json.dumps([asdict(row) for row in found], indent=1))

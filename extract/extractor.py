@@ -97,7 +97,10 @@ def open_writer(root: Root, config: ExtractConfig, images: Images, net: Network,
     )
     key = FeatureKey(samples.dataset, samples.split, loaded.name)
     choices = {"batch_size": net.batch_size(config.batch_size)}
-    return FeatureWriter(root, key, fingerprint, samples, loaded.dim, choices=choices, block_rows=config.block_rows)
+    return FeatureWriter(
+        root, key, fingerprint, samples, loaded.dim,
+        choices=choices, block_rows=config.block_rows, backend=config.backend,
+    )  # fmt: skip
 
 
 def _extract(root: Root, config: ExtractConfig, images: Images, seen: list[Seen], seconds: Seconds) -> list[Made]:

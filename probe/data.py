@@ -12,7 +12,7 @@ from torch import Tensor
 from probe.prepare import Prepare
 from store.concat import Concat
 
-CHUNK_BYTES = 16 << 20
+CHUNK_BYTES = 8 << 20
 """Of float32 features in one step of a pass: small enough for a processor's cache, large enough for a product."""
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("probe")
 PAIRS = (3, 20)
 """Fewest and most curvature pairs that L-BFGS keeps."""
+RESERVE = 64 << 20
+"""What allocators and the libraries' threads keep beside what is asked of them, measured."""
 CHUNKS = 6
 """Copies of a chunk that are alive at once: as read, as float32, its logits and what they become."""
 
@@ -27,6 +29,8 @@ def lbfgs_bytes(dim: int, classes: int, members: int, pairs: int) -> int:
     return 4 * classes * (dim + 1) * (2 * pairs + 7 + 2 * members)
 
 
+LIBRARIES = {"sgd": 200 << 20, "cosine": 200 << 20}
+"""Bytes that a solver's imports take when it starts: torch.optim loads torch's compiler."""
 WORKSPACE: dict[str, Callable[[int, int, int], int]] = {
     "lbfgs": lambda dim, classes, members: lbfgs_bytes(dim, classes, members, PAIRS[0]),
     "sgd": lambda dim, classes, members: 4 * 6 * members * classes * dim,
@@ -79,7 +83,8 @@ def hold(
         if solver not in WORKSPACE:
             raise BadValue(f"--solver {solver} copies all features: it cannot keep --memory; take lbfgs, sgd or ridge")
         blocks = sum(part.manifest.block_rows * part.dim * 4 for part in next(iter(splits.values())).x.parts)
-        work = WORKSPACE[solver](dim, classes, members) + CHUNKS * CHUNK_BYTES + blocks
+        work = WORKSPACE[solver](dim, classes, members) + CHUNKS * CHUNK_BYTES + blocks + LIBRARIES.get(solver, 0)
+        work += RESERVE
         left = budget - resident() - work
         if left < 0:
             raise BadValue(

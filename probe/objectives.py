@@ -35,14 +35,22 @@ def softmax_pass(data: Data, theta_KCd: Tensor, weight_decay_K: Tensor) -> tuple
     K, C, d = theta_KCd.shape
     weight = theta_KCd[..., :-1].reshape(K * C, d - 1)
     bias = theta_KCd[..., -1].reshape(K * C)
+    whole = data.prepare.moderate  # standardising moves into the weights: stored features are read as they are
+    if whole is not None:
+        weight = weight * whole.scale
+        bias = bias - weight @ whole.mean
     loss_K = torch.zeros(K, dtype=torch.float64, device=data.device)
     grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(bias)
-    for rows, x_BD in data.chunks():
+    chunks = data.chunks() if whole is None else data.raw_chunks()
+    for rows, part in chunks:
+        x_BD = part.float()
         logits = torch.addmm(bias, x_BD, weight.T)
         loss, residual = cross_entropy(logits.view(-1, K, C), data.y_N[rows])
         loss_K += loss
         grad_weight.addmm_(residual.view(-1, K * C).T, x_BD)
         grad_bias += residual.view(-1, K * C).sum(0)
+    if whole is not None:
+        grad_weight = grad_weight.addr_(grad_bias, whole.mean, alpha=-1).mul_(whole.scale)
     loss_K = ranks.add(loss_K)
     gradient = ranks.add(torch.cat([grad_weight, grad_bias[:, None]], 1)).view(K, C, d)
     total = data.total

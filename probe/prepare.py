@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from store.errors import BadFeatures, BadValue
 
+FAR = 30.0
+"""In standard deviations: a mean beyond it costs float32 products more than one digit and a half."""
 Reduce = Callable[[Tensor], Tensor]
 CONSTANT = 1e-6
 """A column whose standard deviation is below this part of its mean is constant: float32 noise is not signal."""
@@ -42,6 +45,14 @@ class Step:
         return Step(self.kind, *(None if t is None else t.to(device) for t in (self.mean, self.scale, self.basis)))
 
 
+@dataclass(frozen=True)
+class Affine:
+    """(x - mean) * scale, both (D,) float32."""
+
+    mean: Tensor
+    scale: Tensor
+
+
 class Prepare:
     """Steps for each block of columns; a function of raw rows (B, D) in any float dtype -> float32 (B, D')."""
 
@@ -61,19 +72,25 @@ class Prepare:
         projected = [step.basis.shape[1] for step in block if step.basis is not None]
         return projected[-1] if projected else width
 
-    def _as_one(self) -> Step | None:
+    def _as_one(self) -> Affine | None:
         """All blocks standardised: one subtraction and one product over every column at once."""
         if not all(len(block) == 1 and block[0].kind == "scale" for block in self.steps):
             return None
         firsts = [block[0] for block in self.steps]
         means, scales = [step.mean for step in firsts], [step.scale for step in firsts]
-        return Step("scale", torch.cat(means), torch.cat(scales))  # type: ignore[arg-type]
+        return Affine(torch.cat(means), torch.cat(scales))  # type: ignore[arg-type]
+
+    @cached_property
+    def moderate(self) -> Affine | None:
+        """The one step of all blocks, where no column's mean is so far from 0 that products of the columns as they
+        are stored would lose digits; None otherwise.
+        """
+        whole = self._whole
+        return whole if whole is not None and float((whole.mean * whole.scale).abs().max()) <= FAR else None
 
     def __call__(self, x_BD: Tensor) -> Tensor:
         if self._whole is not None:
-            assert self._whole.mean is not None
-            assert self._whole.scale is not None
-            return torch.sub(x_BD, self._whole.mean).mul_(self._whole.scale)
+            return x_BD.float().sub(self._whole.mean).mul_(self._whole.scale)
         return torch.cat([self._block(x_BD, index) for index in range(len(self.steps))], dim=1)
 
     def _block(self, x_BD: Tensor, index: int) -> Tensor:

@@ -3,6 +3,7 @@
 What an object looks like around its rows (`Frame`) is the backend's: zarr_blocks.py, hdf5_blocks.py.
 """
 
+import errno
 import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -136,9 +137,11 @@ class Blocks:
         except ValueError:
             raise self._damaged(block, "is empty") from None
         except OSError as error:
+            if error.errno == errno.EIO:
+                raise self._damaged(block, "cannot be read (input/output error)") from error
             if isinstance(error, RootError):
                 raise
-            raise self._damaged(block, f"cannot be read ({error.strerror})") from error
+            raise RootError(f"{self.root.url}/{self.key(block)} cannot be read: {error.strerror}") from error
         if data.size != self.object_bytes(block):
             raise self._damaged(block, f"has {data.size} bytes, needs {self.object_bytes(block)}")
         return data
@@ -164,7 +167,8 @@ class Blocks:
         rows = self.rows(block)
         return DamagedFeatures(
             f"{self.root.url}/{self.key(block)} {what}: rows {rows.start} to {rows.stop - 1} are lost. "
-            "Run `python -m store verify --repair`, then the extract command again: it makes only what is missing"
+            "Run `python -m store verify --repair`, then the extract command again: it makes only what is missing",
+            what=f"{self._name(block)} {what}",
         )
 
     def read(self, rows: slice | np.ndarray, out: np.ndarray | None = None) -> np.ndarray:

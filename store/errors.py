@@ -55,7 +55,11 @@ class SamplesMismatch(UserError, ValueError):
 
 
 class DamagedFeatures(UserError, OSError):
-    pass
+    """`what` is what is damaged, in short; the text has what it costs and how to repair it."""
+
+    def __init__(self, text: str, what: str = "") -> None:
+        super().__init__(text)
+        self.what = what or text
 
 
 class FormatError(UserError, ValueError):

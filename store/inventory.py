@@ -1,5 +1,6 @@
 """What is in a store: every feature set with its state."""
 
+import difflib
 import fnmatch
 import itertools
 import json
@@ -92,8 +93,13 @@ def find_sets(
         chosen = names if not patterns else [name for name in names if any(_matches(p, *name) for p in patterns)]
         for pattern in patterns:
             if not any(_matches(pattern, *name) for name in chosen):
-                have = ", ".join(sorted({str(key) for key, _ in names})[:10]) or "nothing"
-                raise MissingFeatures(f"no feature set matches {pattern!r} in {root.url}; there is: {have}")
+                have = sorted({str(key) for key, _ in names})
+                near = difflib.get_close_matches(pattern, [*have, *(key.backbone for key, _ in names)], n=1, cutoff=0.5)
+                nearest = f"nearest: {near[0]}; " if near else ""
+                raise MissingFeatures(
+                    f"no feature set matches {pattern!r} in {root.url}; {nearest}there is: "
+                    f"{', '.join(have[:10]) or 'nothing'}; `python -m store ls` lists all"
+                )
         return list(pool.map(lambda name: _look(root, *name), chosen))
 
 

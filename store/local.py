@@ -54,8 +54,14 @@ class LocalRoot:
         self._seen = now
 
     def _write_partial(self, target: Path, data: Bytes) -> Path:
-        self.check_there()
-        _make_folder(target.parent)
+        for again in (True, True, False):
+            self.check_there()
+            try:
+                _make_folder(target.parent)
+                break
+            except FileNotFoundError:  # another process removed a folder that was empty
+                if not again:
+                    raise
         self.check_there()
         partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}{_PARTIAL}")
         try:

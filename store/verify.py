@@ -10,7 +10,7 @@ import numpy as np
 from store import zarr_blocks
 from store.blocks import Blocks, finite_rows
 from store.columns import load_column
-from store.errors import UserError
+from store.errors import DamagedFeatures, UserError
 from store.features import FeatureSet
 from store.inventory import COMMITTED, DAMAGED, StoredSet, open_half
 from store.keys import to_folder
@@ -71,7 +71,7 @@ def _findings(root: Root, stored: StoredSet, progress: Callable[[int], None]) ->
         try:
             hashes = content.read_block(block).tobytes() if content else b""
         except UserError as error:
-            what = what or str(error)
+            what = what or _short(content, error)
         progress(len(x.rows(block)))
         return what, hashes
 
@@ -110,17 +110,24 @@ def _content(root: Root, stored: StoredSet) -> Blocks | None:
         return None
 
 
+def _short(blocks: Blocks | None, error: UserError) -> str:
+    """What is damaged, without the advice that stands below the table."""
+    array = f"{blocks.prefix.rpartition('/')[2]}/" if blocks else ""
+    return f"{array}{error.what}" if isinstance(error, DamagedFeatures) else str(error)
+
+
 def _check_block(x: Blocks, block: int, checksums: list[str] | None, bad: set[int] | None) -> str:
     rows = x.rows(block)
     try:
         features = x.read_block(block)
         if checksums is not None and x.checksum(block) != checksums[block]:
-            return f"{x.root.url}/{x.key(block)} is not the block that was committed"
+            return f"{x.key(block).rpartition('/')[2]} is not the block that was committed"
     except UserError as error:
-        return str(error)
+        return _short(x, error)
     found = {rows.start + row for row in np.flatnonzero(~finite_rows(features)).tolist()}
     if bad is not None and found != bad & set(rows):
-        return f"{x.root.url}/{x.key(block)}: rows {sorted(found ^ (bad & set(rows)))} do not fit the list of bad rows"
+        odd = sorted(found ^ (bad & set(rows)))
+        return f"{x.key(block).rpartition('/')[2]}: rows {odd} do not fit the list of bad rows"
     return ""
 
 

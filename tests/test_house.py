@@ -10,7 +10,7 @@ import pytest
 TOP = Path(__file__).parents[1]
 PACKAGES = ("store", "extract", "probe", "fewshot")
 MAX_LINES = 300
-CLAIMS = {"crash", "identity", "scale"}
+CLAIMS = {"crash", "format", "identity", "scale"}
 """Test files about what several source files do together."""
 
 
@@ -38,6 +38,11 @@ def test_tests_mirror_the_source(package: str) -> None:
         ["extract", "--help"],
         ["extract", "--list"],
         ["extract", "--list-datasets"],
+        ["extract.download", "--help"],
+        ["extract.download", "--list"],
+        ["probe", "--list"],
+        ["fewshot", "--list"],
+        ["store", "--help"],
         ["probe", "--help"],
         ["fewshot", "--help"],
     ],

@@ -69,14 +69,19 @@ def _extra(opened: Sequence[Images]) -> Iterator[str]:
             yield f"{top}: {len(extra)} images belong to no split: {short(extra, 3)}"
 
 
+def report(dataset: str, data_root: str | None) -> int:
+    """Print what `check` finds; 1 if it is anything."""
+    found = check(dataset, data_root or default_data_root())
+    print("\n".join(found) or f"{dataset} is complete")
+    return 1 if found else 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     p = argparse.ArgumentParser(prog="python -m extract.datasets.check", description=__doc__)
     p.add_argument("dataset", help="a name, folder:PATH or csv:FILE")
     p.add_argument("--data-root", default=default_data_root(), metavar="DIR", help="default: %(default)s")
     options = p.parse_args(argv)
-    found = check(options.dataset, options.data_root)
-    print("\n".join(found) or f"{options.dataset} is complete")
-    return 1 if found else 0
+    return report(options.dataset, options.data_root)
 
 
 if __name__ == "__main__":

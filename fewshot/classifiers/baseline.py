@@ -17,7 +17,7 @@ def baseline(chunk: Chunk) -> torch.Tensor:
     n, bias_EW = chunk.support_En.shape[1], chunk.start.bias_EW
     # the bias is the weight of a feature that is 1 for every image
     gram_EnK = torch.cat([chunk.gram_Enn + 1, chunk.start_EnW + bias_EW[:, None]], dim=2)
-    coordinates_EKW = descend(gram_EnK, chunk.truth_nW, chunk.start.orders_ETn, LinearRule())
+    coordinates_EKW = descend(gram_EnK, chunk.labels_n, chunk.start.orders_ETn, LinearRule())
     support_EWn, start_EW = coordinates_EKW[:, :n].transpose(1, 2), coordinates_EKW[:, n:].diagonal(dim1=1, dim2=2)
     bias_EW = support_EWn.sum(2) + start_EW * bias_EW
     return chunk.head_logits(support_EWn, start_EW) + bias_EW[:, None]
@@ -30,7 +30,7 @@ def baseline_plus_plus(chunk: Chunk) -> torch.Tensor:
     gram_Enn = chunk.gram_Enn / (lengths_En[:, :, None] * lengths_En[:, None])
     gram_EnK = torch.cat([gram_Enn, chunk.start_EnW / lengths_En[:, :, None]], dim=2)
     rule = WeightNormRule(chunk.start.weights_EWD.square().sum(2).t().contiguous(), scale=2 if chunk.way <= 200 else 10)
-    coordinates_EKW = descend(gram_EnK, chunk.truth_nW, chunk.start.orders_ETn, rule)
+    coordinates_EKW = descend(gram_EnK, chunk.labels_n, chunk.start.orders_ETn, rule)
     support_EWn, start_EW = coordinates_EKW[:, :n].transpose(1, 2), coordinates_EKW[:, n:].diagonal(dim1=1, dim2=2)
     logits_EmW = chunk.head_logits(support_EWn / lengths_En[:, None], start_EW) * rule.gain_CE.t()[:, None]
     return torch.div(logits_EmW, norms_N[chunk.query_Em][:, :, None])

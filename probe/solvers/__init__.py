@@ -54,7 +54,7 @@ class Settings:
     weight_decay: tuple[float, ...]
     """The grid of λ in mean loss + λ/2 |W|²."""
     seed: int = 0
-    tolerance: float = 1e-5
+    tolerance: float = 3e-5
     """Where `lbfgs` stops: the part of the objective that it still expects to fall."""
     max_passes: int = 1000
     k: tuple[int, ...] = (10, 20, 100)

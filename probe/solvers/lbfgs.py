@@ -19,8 +19,10 @@ from probe.solvers import Fit, Settings
 from probe.solvers.quasi_newton import Descent, Pair, run_path
 
 log = logging.getLogger("probe")
-WIDE = 64
+WIDE = 16
 """From this many classes on a product is limited by arithmetic, and sharing a pass over held features saves nothing."""
+POINTS = 2
+"""Solutions of stronger weight decays that a start is extrapolated from; a third saved no pass in trials."""
 SHARED_START = 1e-2
 """Where runs share passes, the next begins when the newest expects to fall by no more than this part of itself."""
 
@@ -40,11 +42,9 @@ def fit(data: Data, settings: Settings) -> list[Fit]:
     def begin(runs: list[Descent]) -> Descent:
         if not runs:
             return Descent(first, settings.tolerance, (), settings.pairs)
-        now, before = path[len(runs)], path[len(runs) - 1]
-        start, last = runs[-1].best, runs[-1]
-        if len(runs) > 1 and 0 < now < before < path[len(runs) - 2]:
-            start = start + (start - runs[-2].best) * (math.log(now / before) / math.log(before / path[len(runs) - 2]))
-        pairs = [_moved(pair, now - before, d, in_place=last.done) for pair in last.pairs]
+        now, last = path[len(runs)], runs[-1]
+        start = _extrapolated([run.best for run in runs[-POINTS:]], path[max(0, len(runs) - POINTS) : len(runs)], now)
+        pairs = [_moved(pair, now - path[len(runs) - 1], d, in_place=last.done) for pair in last.pairs]
         if last.done:
             last.pairs.clear()
         return Descent(start, settings.tolerance, [pair for pair in pairs if pair[2] > 0], settings.pairs)
@@ -57,6 +57,18 @@ def fit(data: Data, settings: Settings) -> list[Fit]:
     runs = run_path(len(path), begin, evaluate, ready=ready, max_passes=settings.max_passes)
     fits = [_finish(run, weight_decay, C, settings) for run, weight_decay in zip(runs, path, strict=True)]
     return [fits[order.index(i)] for i in range(len(order))]
+
+
+def _extrapolated(points: list[Tensor], lambdas: list[float], now: float) -> Tensor:
+    """The polynomial in log λ through these solutions, at λ = now (Lagrange)."""
+    if now <= 0 or len(set(lambdas)) < len(lambdas):
+        return points[-1]
+    t = [math.log(value) for value in lambdas]
+    result = torch.zeros_like(points[-1])
+    for i, point in enumerate(points):
+        factors = [(math.log(now) - t[j]) / (t[i] - t[j]) for j in range(len(t)) if j != i]
+        result.add_(point, alpha=math.prod(factors))
+    return result
 
 
 def _moved(pair: Pair, change: float, d: int, *, in_place: bool) -> Pair:

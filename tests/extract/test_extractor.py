@@ -213,6 +213,16 @@ def test_killed_at_any_moment_and_run_again_equals_an_uninterrupted_run(pictures
     assert len(list((tmp_path / "killed").rglob("manifest.json"))) == 2
 
 
+def test_the_hdf5_backend_holds_the_same(pictures: Path, tmp_path: Path) -> None:
+    run(config(pictures, tmp_path / "zarr"))
+    run(config(pictures, tmp_path / "hdf5", backend="hdf5"))
+    x = [
+        open_features(str(tmp_path / name), f"folder:{pictures}", "train", "pixels").read() for name in ("zarr", "hdf5")
+    ]
+    assert np.array_equal(*x)
+    assert list((tmp_path / "hdf5").rglob("x.h5"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -222,6 +232,7 @@ def test_killed_at_any_moment_and_run_again_equals_an_uninterrupted_run(pictures
         (["--backbone", "pixels", "--split", "trian"], "unknown split of openmoji 'trian'; nearest: train"),
         (["--backbone", "pixels", "--batch-size", "0"], "--batch-size is 0, must be at least 1"),
         (["--backbone", "pixels", "--precision", "int8"], "--precision is 'int8'; auto, fp32, bf16, fp16"),
+        (["--backbone", "pixels", "--backend", "hdf6"], "unknown backend 'hdf6'; nearest: hdf5; there are: zarr, hdf5"),
         (["--backbone", "pixels", "--dtype", "int8"], "--dtype is 'int8'; float16 or float32"),
         (["--backbone", "pixels", "--device", "cuda:99"], "device 'cuda:99' cannot be used here"),
         (["--backbone", "a,b", "--weights", "x.pth"], "--weights is for one backbone, not 2"),

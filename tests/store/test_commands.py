@@ -93,7 +93,9 @@ def test_sets_are_picked_by_pattern(root, make_set, capsys) -> None:
     assert picked("train/*") == ["train/run1", "train/run1"]
     assert picked("--split", "val") == ["val/run2"]
     assert picked(f"run1@{one.manifest.fingerprint[:6]}") == ["train/run1"]
-    with pytest.raises(MissingFeatures, match=r"no feature set matches 'run3' in .*; there is: toy/train/run1"):
+    with pytest.raises(
+        MissingFeatures, match=r"no feature set matches 'run3' in .*; nearest: run[12]; there is: toy/train/run1"
+    ):
         run(root, "ls", "run3")
 
 

@@ -1,0 +1,78 @@
+"""What odd data gives: the right answer, or an error that says what to do."""
+
+import json
+
+import numpy as np
+import pytest
+
+from probe.cli import main
+from store.errors import BadValue
+
+SOLVERS = ("lbfgs", "sgd", "cosine", "ridge", "nearest", "knn", "sklearn", "sklearn_sgd")
+
+
+@pytest.fixture
+def row_of(root, make_set, capsys):
+    """`row_of(x_of, y_of, *flags)`: stores the three splits and probes them."""
+
+    def run(x_of, y_of, *flags: str, sizes=(40, 20, 20), classes=None) -> dict:
+        for split, count in zip(("train", "val", "test"), sizes, strict=True):
+            y_N = y_of(count)
+            columns = {"label": classes} if classes else None
+            x_ND = np.asarray(x_of(y_N), np.float32)
+            make_set(x_ND, {"label": y_N}, dataset="odd", split=split, classes=columns)
+        assert (
+            main(["--features", "a", "--dataset", "odd", "--store", root.url, "--json", "--epochs", "3", *flags]) == 0
+        )
+        return json.loads(capsys.readouterr().out)
+
+    return run
+
+
+def thirds(count: int) -> np.ndarray:
+    return np.arange(count) % 3
+
+
+def clear(y_N: np.ndarray) -> np.ndarray:
+    """Two columns that tell the classes apart, two that are constant."""
+    rng = np.random.default_rng(len(y_N))
+    return np.column_stack([y_N == 0, y_N == 1, np.full(len(y_N), 7.0), np.zeros(len(y_N))]) + np.pad(
+        rng.normal(size=(len(y_N), 2)) * 0.05, ((0, 0), (0, 2))
+    )
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_constant_columns_do_no_harm(row_of, solver) -> None:
+    assert row_of(clear, thirds, "--solver", solver, "--lr", "0.5")["top1"] == 1.0
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_more_columns_than_rows(row_of, solver) -> None:
+    def wide(y_N):
+        return np.hstack([clear(y_N)[:, :2] * 5, np.random.default_rng(len(y_N)).normal(size=(len(y_N), 60)) * 0.01])
+
+    assert row_of(wide, thirds, "--solver", solver, "--lr", "0.5")["num_samples"] == 20
+
+
+def test_a_class_absent_from_train_counts_as_wrong(row_of, caplog) -> None:
+    def labels(count: int) -> np.ndarray:
+        return np.arange(count) % 3 if count == 20 else np.arange(count) % 2
+
+    row = row_of(clear, labels, "--select", "oracle", sizes=(40, 40, 20), classes=["x", "y", "z"])
+    assert row["per_class"]["z"] == 0.0
+    assert "1 of 3 classes have no training sample" in caplog.text
+
+
+def test_one_row_and_no_labels_are_errors(root, make_set) -> None:
+    for split in ("train", "val", "test"):
+        make_set(np.ones((1, 2)), {"label": np.zeros(1, int)}, dataset="tiny", split=split)
+        make_set(np.ones((3, 2)), {"label": np.full(3, -1)}, dataset="none", split=split, classes={"label": ["x"]})
+    with pytest.raises(BadValue, match=r"tiny/train: every label is '0'; a head needs at least two classes"):
+        main(["--features", "a", "--dataset", "tiny", "--store", root.url])
+    with pytest.raises(BadValue, match=r"none/train: no sample has a 'label': choose another --target"):
+        main(["--features", "a", "--dataset", "none", "--store", root.url])
+
+
+def test_more_folds_than_samples_of_a_class(row_of) -> None:
+    row = row_of(clear, thirds, "--select", "kfold", "--folds", "5", sizes=(6, 6, 20))
+    assert row["num_samples"] == 20
