@@ -15,7 +15,8 @@ from extract.views import crop_box, draw, jitter
 
 def make_pixels(image: torch.Tensor, recipe: Recipe, sample: str) -> torch.Tensor:
     """(3, H, W) uint8 -> (3, h, w) uint8: the evaluation crop, or the view that the recipe names, of this sample."""
-    return random_crop(image, recipe, sample) if recipe.view else crop_and_resize(image, recipe)
+    pixels = random_crop(image, recipe, sample) if recipe.view else crop_and_resize(image, recipe)
+    return pixels.permute(1, 2, 0).contiguous().permute(2, 0, 1)  # dense: a batch of them is stacked by plain copies
 
 
 def crop_and_resize(image: torch.Tensor, recipe: Recipe) -> torch.Tensor:

@@ -107,3 +107,10 @@ def test_an_unknown_dataset_has_nearest_names() -> None:
         UnknownName, match="unknown dataset 'openmojis'; nearest: openmoji, emoji; see `python -m extract --list"
     ):
         find_dataset("openmojis")
+
+
+def test_links_that_go_round_are_refused(tmp_path: Path) -> None:
+    picture(tmp_path / "train/cat/1.png")
+    (tmp_path / "train/cat/again").symlink_to(tmp_path / "train")
+    with pytest.raises(BadValue, match="cat/again links to a folder that it lies in"):
+        open_dataset(f"folder:{tmp_path}", "train")
