@@ -226,7 +226,7 @@ def test_models_of_libraries(tmp_path: Path, capsys: Any, monkeypatch: pytest.Mo
 def test_names_are_needed_and_must_be_known(capsys: Any):
     with pytest.raises(SystemExit):
         main([])
-    assert "name backbones, or give --all, or --list" in capsys.readouterr().err
+    assert "name backbones, or give --all, --list or --check DATASET" in capsys.readouterr().err
     assert run("swav_resnet5") == 2
     assert "unknown backbone 'swav_resnet5'; nearest: swav_resnet50" in capsys.readouterr().err
 

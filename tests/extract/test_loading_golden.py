@@ -63,8 +63,9 @@ def test_features_are_upstreams(upstream: str, tmp_path: Path):
     expected = np.load(GOLDEN / "expected" / f"{upstream}.npz")
     with written(upstream, tmp_path) as path:
         loaded = load(our_name(upstream), weights=path)
+        net = loaded.net
     with torch.inference_mode():
-        x_2D = loaded.net(torch.from_numpy(golden.image(int(expected["image_size"])))).numpy()
+        x_2D = net(torch.from_numpy(golden.image(int(expected["image_size"])))).numpy()
     assert x_2D.shape == (2, loaded.dim) == expected["features"].shape
     error = np.abs(x_2D - expected["features"]).max() / np.abs(expected["features"]).max()
     print(f"{loaded.name}: relative error {error:.1e}")
