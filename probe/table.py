@@ -1,7 +1,9 @@
-"""Rows as a Markdown table, for people."""
+"""Rows as a table, for people."""
 
 from collections.abc import Sequence
 from typing import Any
+
+from store.tables import text_table
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -9,7 +11,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     groups = any("worst_group_accuracy" in row for row in rows)
     head = ["features", "dim", "weight decay", "val top-1", "top-1", "95 %", "top-5", "NLL"]
     head += ["worst group"] if groups else []
-    lines = [head]
+    lines = []
     for row in rows:
         low, high = row["top1_interval"]
         cells = [
@@ -26,18 +28,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     notes = sorted({f"{row['solver']}, {row['select']}: {row['selection']}" for row in rows})
     gaps = ", ".join("-" if row["optimism_gap"] is None else f"{100 * row['optimism_gap']:.2f}" for row in rows)
     notes.append(f"choosing on the test split would have added (points, row by row): {gaps}")
-    return "\n".join([markdown(lines), "", *notes])
+    return "\n".join([text_table(head, lines), "", *notes])
 
 
 def percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.2f}"
-
-
-def markdown(lines: Sequence[Sequence[str]]) -> str:
-    """Cells as an aligned Markdown table; the first line is the head."""
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
-    ]
-    text.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(text)

@@ -18,7 +18,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def _is_number(cell: str) -> bool:
     try:
-        float(cell.rstrip("%x"))
+        float(cell.rstrip("%x").removeprefix("+-"))
     except ValueError:
         return cell in ("", "-")
     return True

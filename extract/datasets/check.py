@@ -1,8 +1,6 @@
-"""What is missing or too many in a folder of images: `python -m extract.datasets.check DATASET`."""
+"""What is missing or too many in a folder of images: `python -m extract.download --check DATASET`."""
 
-import argparse
 import hashlib
-import sys
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +8,6 @@ from pathlib import Path
 from extract.datasets import default_data_root, find_dataset, open_dataset, splits_of
 from extract.datasets.common import Images, image_files, short
 from store.errors import UserError
-from store.runtime import run_command
 
 
 def check(dataset: str, data_root: str | Path | None = None) -> list[str]:
@@ -74,15 +71,3 @@ def report(dataset: str, data_root: str | None) -> int:
     found = check(dataset, data_root or default_data_root())
     print("\n".join(found) or f"{dataset} is complete")
     return 1 if found else 0
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    p = argparse.ArgumentParser(prog="python -m extract.datasets.check", description=__doc__)
-    p.add_argument("dataset", help="a name, folder:PATH or csv:FILE")
-    p.add_argument("--data-root", default=default_data_root(), metavar="DIR", help="default: %(default)s")
-    options = p.parse_args(argv)
-    return report(options.dataset, options.data_root)
-
-
-if __name__ == "__main__":
-    sys.exit(run_command("extract.datasets.check", main))

@@ -68,7 +68,7 @@ def test_table_and_record(stored, capsys):
         "episodes",
         "seconds",
     ]
-    assert text.splitlines()[2].split()[:4] == ["a", "nearest", "5", "1"]
+    assert text.splitlines()[3].split()[:4] == ["a", "nearest", "5", "1"]
     (record,) = read_records(stored, "fewshot")
     assert record.key in text
     assert [f["split"] for f in record.features] == ["train", "val", "test"]

@@ -54,8 +54,8 @@ def test_a_row_for_each_features(stored, capsys) -> None:
     assert "top1" not in document
     assert main(["--features", "a", "--features", "b", "--store", stored]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("| features")
-    assert [line.split()[1] for line in lines[2:4]] == ["a", "b"]
+    assert lines[0].split()[:2] == ["features", "dim"]
+    assert [line.split()[0] for line in lines[2:4]] == ["a", "b"]
     assert any("lbfgs, val: chosen on val" in line for line in lines)
 
 

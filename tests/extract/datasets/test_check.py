@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from extract.datasets import DATASETS
-from extract.datasets.check import check, main
+from extract.datasets.check import check
+from extract.download import main
 from store.errors import UnknownName
 
 Make = Callable[[str], Path]
@@ -13,7 +14,7 @@ Make = Callable[[str], Path]
 
 def test_a_complete_folder(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     root = make("imagenet")
-    assert main([f"folder:{root / 'imagenet'}"]) == 0
+    assert main(["--check", f"folder:{root / 'imagenet'}"]) == 0
     assert capsys.readouterr().out == f"folder:{root / 'imagenet'} is complete\n"
     assert check("digits") == check("openmoji") == []
 
@@ -36,7 +37,7 @@ def test_missing_extra_and_empty_files_are_counted(make: Make, capsys: pytest.Ca
     files[0].unlink()
     files[1].write_bytes(b"")
     shutil.copy(files[2], top / "patches/mine.png")
-    assert main(["camelyon17", "--data-root", str(root)]) == 1
+    assert main(["--check", "camelyon17", "--data-root", str(root)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "camelyon17/train: 61 images, 302436 were published"
     missing = next(line for line in lines if "are missing" in line)
