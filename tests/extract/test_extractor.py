@@ -129,7 +129,7 @@ def test_the_first_run_decides_the_batch_size(pictures: Path, tmp_path: Path) ->
     from extract.network import Network
 
     root, images = open_root(tmp_path), open_dataset(f"folder:{pictures}", "train")
-    net = Network(lambda: load("pixels"), torch.device("cpu"), "fp32")
+    net = Network(lambda: load("pixels"), torch.device("cpu"), "auto")
     assert open_writer(root, config(pictures, tmp_path, batch_size=3), images, net, net.loaded.recipe).choices == {
         "batch_size": 3
     }
