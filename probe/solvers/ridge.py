@@ -116,7 +116,9 @@ def _path(normal: Normal, settings: Settings) -> Iterator[tuple[Tensor, float]]:
     """For each weight decay the solution X (D, C) float64 and |cross - (gram + λ I) X| / |cross|."""
     lambdas = torch.tensor(settings.weight_decay, dtype=torch.float64, device=normal.gram.device)
     band = Band(normal.gram.float()) if len(lambdas) >= MANY else None
-    for part in lambdas.split(max(1, RIGHT // normal.cross.shape[1]) if band else 1):
+    step = max(1, RIGHT // normal.cross.shape[1]) if band else 1
+    for start in range(0, len(lambdas), step):
+        part = lambdas[start : start + step]
         solve = band.solve if band else partial(_by_cholesky, _factor(normal.gram.float(), part))
         solutions, residuals = _refined(normal, part, solve)
         for weight_decay, solution, residual in zip(part, solutions, residuals.tolist(), strict=True):
@@ -147,7 +149,7 @@ def _refined(normal: Normal, lambdas: Tensor, solve: Callable[[Tensor, Tensor], 
     norm = float(normal.cross.norm()) or 1.0
 
     def left(x: Tensor) -> tuple[Tensor, Tensor]:
-        rest = normal.cross - torch.stack([normal.gram @ one for one in x]).add_(lambdas[:, None, None] * x)
+        rest: Tensor = normal.cross - torch.stack([normal.gram @ one for one in x]).add_(lambdas[:, None, None] * x)
         return rest, torch.linalg.vector_norm(rest, dim=(1, 2)) / norm
 
     x = solve(lambdas, normal.cross)
