@@ -149,8 +149,9 @@ def _refined(normal: Normal, lambdas: Tensor, solve: Callable[[Tensor, Tensor], 
     norm = float(normal.cross.norm()) or 1.0
 
     def left(x: Tensor) -> tuple[Tensor, Tensor]:
-        rest: Tensor = normal.cross - torch.stack([normal.gram @ one for one in x]).add_(lambdas[:, None, None] * x)
-        return rest, torch.linalg.vector_norm(rest, dim=(1, 2)) / norm
+        rest = normal.cross - torch.stack([normal.gram @ one for one in x]).add_(lambdas[:, None, None] * x)
+        relative: Tensor = torch.linalg.vector_norm(rest, dim=(1, 2)) / norm
+        return rest, relative
 
     x = solve(lambdas, normal.cross)
     rest, residuals = left(x)
