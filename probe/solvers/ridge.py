@@ -137,7 +137,10 @@ def _factor(gram: Tensor, weight_decay: Tensor) -> Tensor:
     """The Cholesky factor of gram + λ I, which is overwritten; NaN where there is none."""
     gram.diagonal().add_(weight_decay)
     factor, info = torch.linalg.cholesky_ex(gram)
-    return factor.fill_(torch.nan) if int(info) else factor
+    if int(info):
+        factor.fill_(torch.nan)
+    found: Tensor = factor
+    return found
 
 
 def _by_cholesky(factor: Tensor, lambdas: Tensor, right: Tensor) -> Tensor:  # noqa: ARG001
@@ -150,8 +153,7 @@ def _refined(normal: Normal, lambdas: Tensor, solve: Callable[[Tensor, Tensor], 
 
     def left(x: Tensor) -> tuple[Tensor, Tensor]:
         rest = normal.cross - torch.stack([normal.gram @ one for one in x]).add_(lambdas[:, None, None] * x)
-        relative: Tensor = torch.linalg.vector_norm(rest, dim=(1, 2)) / norm
-        return rest, relative
+        return rest, torch.linalg.vector_norm(rest, dim=(1, 2)) / norm
 
     x = solve(lambdas, normal.cross)
     rest, residuals = left(x)
