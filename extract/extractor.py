@@ -119,7 +119,9 @@ def _extract(root: Root, config: ExtractConfig, images: Images, seen: list[Seen]
             lanes[i] = Lane(writer, recipe, forward, writer.choices["batch_size"])
     bad = _fill(config, images, list(lanes.values()), seconds) if lanes else 0
     for i, lane in lanes.items():
-        done = lane.writer.commit({"versions": versions(), "batch_size": lane.batch_size}, seen[i][0].error)
+        net = seen[i][0]
+        told = {"versions": versions(), "batch_size": lane.batch_size, **net.cost(lane.recipe)}
+        done = lane.writer.commit(told, net.error)
         made[i] = _made(lane.writer, lane.recipe.view, lane.extracted, bad, "extracted" if done else "unfinished")
     return [made[i] for i in range(len(seen))]
 
