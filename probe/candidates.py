@@ -1,4 +1,4 @@
-"""What a search works on: the backbones, the rows that heads are fitted on and scored on, and the memory it may take."""
+"""What a search works on: the backbones, the rows that heads are fitted and scored on, the memory it may take."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from probe.config import ProbeConfig
+from probe.data import Streamed
 from probe.features import Block, column_ranges
 from probe.grams import Grams, Rows
 from probe.keep import cost
@@ -48,11 +49,15 @@ class Candidates:
         return found | cost(sets.values())
 
 
-def open_candidates(root: Root, config: ProbeConfig, blocks: list[Block], device: torch.device, *, test: bool) -> Candidates:
+def open_candidates(
+    root: Root, config: ProbeConfig, blocks: list[Block], device: torch.device, *, test: bool
+) -> Candidates:
     """Raises: BadValue: fewer than two candidates, or steps that a Gram matrix does not hold; and what opening raises."""
     blocks = list(dict.fromkeys(blocks))
     if len(blocks) < 2:
-        raise BadValue(f"--features {blocks[0]} is one candidate; a search needs two or more: a,b,c or globs such as 'a*'")
+        raise BadValue(
+            f"--features {blocks[0]} is one candidate; a search needs two or more: a,b,c or globs such as 'a*'"
+        )
     if odd := [str(block) for block in blocks if block.steps not in ((), ("std",))]:
         raise BadValue(f"--features {odd[0]}: a search takes standardised blocks (the default), :raw and [low:high]")
     roles = {"train": config.train}
@@ -72,6 +77,7 @@ class _Part:
     """One split's rows in parts."""
 
     split: Split
+    ranges: list[tuple[int, int]]
     grams: Grams
     classes: np.ndarray
 
@@ -88,8 +94,7 @@ class _Part:
         return part_N if rows is None else part_N[rows]
 
     def load(self, rows: np.ndarray) -> np.ndarray:
-        source, _ = self.split.data.pieces[0]
-        return source.load(rows).x_ND  # type: ignore[attr-defined]
+        return Streamed(self.split.x, self.ranges).load(rows).x_ND
 
     def labels(self, rows: np.ndarray) -> np.ndarray:
         found: np.ndarray = self.classes[self.split.target.index[rows]]
@@ -101,7 +106,11 @@ def rounds(root: Root, found: Candidates, config: ProbeConfig, device: torch.dev
 
     Folds are drawn over the rows that have a class; what a backbone could not read is left out of them.
     """
-    targets = {role: found.splits[role].x.parts[0].samples.target(config.target) for role in ("train", "val") if role in found.splits}
+    targets = {
+        role: found.splits[role].x.parts[0].samples.target(config.target)
+        for role in ("train", "val")
+        if role in found.splits
+    }
     index = {name: i for i, name in enumerate(found.classes)}
     tables = {role: np.array([index[name] for name in target.classes], np.int64) for role, target in targets.items()}
     known = {role: np.flatnonzero(target.index >= 0) for role, target in targets.items()}
@@ -117,7 +126,9 @@ def rounds(root: Root, found: Candidates, config: ProbeConfig, device: torch.dev
     for role, target in targets.items():
         rows = _rows(target, known[role], drawn[edge : edge + len(known[role])])
         edge += len(known[role])
-        parts[role] = _Part(found.splits[role], Grams(root, found.splits[role].x, rows, device), tables[role])
+        parts[role] = _Part(
+            found.splits[role], found.ranges, Grams(root, found.splits[role].x, rows, device), tables[role]
+        )
     fit = list(parts.values()) if config.select == "kfold" else [parts["train"]]
     score = fit if config.select == "kfold" else [parts.get("val", parts["train"])]
     for part in fit:
@@ -148,7 +159,9 @@ def chunk_rows(found: Candidates, budget: int | None, largest: int, rounds: int,
     dims, C = sorted(found.dims, reverse=True), len(found.classes)
     deepest = [dims[: len(dims) - depth] for depth in range(min(largest, len(dims)))]
     stored = 4 if any(part.manifest.dtype == "float32" for part in found.splits["train"].x.parts) else 2
-    fixed = 8 * sum(map(_pairs, deepest)) + 8 * (rounds - 1) * _pairs(dims) + stored * rounds * rows * sum(dims) + RESERVE
+    fixed = (
+        8 * sum(map(_pairs, deepest)) + 8 * (rounds - 1) * _pairs(dims) + stored * rounds * rows * sum(dims) + RESERVE
+    )
     each = 4 * (sum(map(sum, deepest)) + 2 * sum(dims) + 4 * C)
     left = (free_memory() // 2 if budget is None else budget - resident()) - fixed
     need = min(rows, MIN_CHUNK)

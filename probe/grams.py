@@ -139,7 +139,11 @@ class Grams:
 
     def _make(self, pairs: Sequence[tuple[str, str]]) -> None:
         """One pass over the sets of these pairs. Products and sums in float64."""
-        names, K, C = sorted({name for pair in pairs for name in pair}), self.rows.num_parts, len(self.rows.target.classes)
+        names, K, C = (
+            sorted({name for pair in pairs for name in pair}),
+            self.rows.num_parts,
+            len(self.rows.target.classes),
+        )
         shifts = {name: torch.from_numpy(self._shift(name)).to(self.device) for name in names}
         grams = {(a, b): self._zeros(K, self.sets[a].dim, self.sets[b].dim) for a, b in pairs}
         sums = {a: self._zeros(K * C, self.sets[a].dim) for a, b in pairs if a == b}

@@ -83,9 +83,11 @@ class Sweep:
     """
 
     def __init__(self, normal: Normal, rows: Sequence[Tensor]) -> None:
-        """rows: for each candidate the prepared rows that are scored, transposed, (d, n); their dtype is the logits'."""
+        """rows: of each candidate the prepared rows to score, (d, n), in the logits' dtype; centred in place."""
         self.normal = normal
-        self.rows = {i: x.sub_(mean.to(x.dtype)[:, None]) for i, (x, mean) in enumerate(zip(rows, normal.mean, strict=True))}
+        self.rows = {
+            i: x.sub_(mean.to(x.dtype)[:, None]) for i, (x, mean) in enumerate(zip(rows, normal.mean, strict=True))
+        }
         self._rooms: dict[tuple[int, ...], Tensor] = {}
 
     def __call__(self, top: Node, weight_decay: float, use: Use) -> None:
@@ -105,7 +107,7 @@ class Sweep:
             step = self._step(block, child, state, weight_decay)
             path = (*state.path, step)
             carry = not state.path and self._pays(child)
-            logits = self._logits(path, state, depth) if child.subset is not None or carry else None
+            logits = self._logits(path, state) if child.subset is not None or carry else None
             if child.children:
                 below = self._below(step, child, state, depth)
                 if carry:
@@ -157,7 +159,7 @@ class Sweep:
             residual[j] = torch.addmm(old, step.half[j].to(kind).T, own, alpha=-1, out=room)
         return residual
 
-    def _logits(self, path: Sequence[_Step], state: _State, depth: int) -> Tensor:
+    def _logits(self, path: Sequence[_Step], state: _State) -> Tensor:
         """Those of the last carried node, and what the blocks since then add: back substitution, then products."""
         kind = self.rows[0].dtype
         logits = self._room(state.logits.shape, kind, -1).copy_(state.logits)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from probe.features import Block
 from probe.grams import Grams, Sums
-from probe.prepare import Prepare, Step, Sums as Scatter, standardise
+from probe.prepare import Prepare, Step, standardise
+from probe.prepare import Sums as Scatter
 from store.errors import BadFeatures
 from store.features import FeatureSet
 
@@ -49,7 +50,9 @@ class Normal:
 
     def alignment(self) -> np.ndarray:
         """(n, n) linear CKA of the candidates' prepared columns. Source: Kornblith et al. (2019), equation 4."""
-        norms = np.array([[float(self.block(i, j).norm()) for j in range(len(self.dims))] for i in range(len(self.dims))])
+        norms = np.array(
+            [[float(self.block(i, j).norm()) for j in range(len(self.dims))] for i in range(len(self.dims))]
+        )
         scale = np.sqrt(norms.diagonal())
         cka: np.ndarray = np.square(norms / np.outer(scale, scale).clip(1e-300)) * 1.0
         return cka

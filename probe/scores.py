@@ -37,7 +37,12 @@ class Scorer:
     """Scores subsets on demand. One round, or one a fold; weight decays are shared out over ranks."""
 
     def __init__(
-        self, rounds: Sequence[Scored], weight_decays: Sequence[float], *, chunk: int | None = None, progress: bool = True
+        self,
+        rounds: Sequence[Scored],
+        weight_decays: Sequence[float],
+        *,
+        chunk: int | None = None,
+        progress: bool = True,
     ) -> None:
         """chunk: scored rows that are held as float32 at a time; None: all."""
         self.rounds, self.weight_decays, self.progress = rounds, sorted(weight_decays), progress
@@ -62,7 +67,9 @@ class Scorer:
             for d in mine:
                 correct = self._walk(top, index, self.weight_decays[d], nll[d])
                 right[d] = torch.from_numpy(correct.sum(1))
-                better = np.array([c < 0 or _rank(right, nll, d, i) >= _rank(right, nll, c, i) for i, c in enumerate(chosen)])
+                better = np.array(
+                    [c < 0 or _rank(right, nll, d, i) >= _rank(right, nll, c, i) for i, c in enumerate(chosen)]
+                )
                 kept[better], chosen[better] = np.packbits(correct[better], axis=1), d
                 if self.progress:
                     progress.update(len(subsets))
@@ -103,7 +110,7 @@ class Scorer:
         if self._kept is None or self._kept[0] != (r, start):
             self._kept, normal = None, self.rounds[r].normal
             x = torch.from_numpy(self.rounds[r].x_ND[start : start + self.chunk]).to(normal.mean_C.device)
-            rows = [part.T.contiguous() for part in normal.prepare(x).split(normal.dims, 1)]
+            rows = [part.T.contiguous() for part in torch.split(normal.prepare(x), normal.dims, 1)]
             self._kept = (r, start), Sweep(normal, rows)
         return self._kept[1]
 

@@ -49,18 +49,32 @@ def build_parser() -> argparse.ArgumentParser:
     default = SearchConfig(features="")
     p.add_argument("--features", metavar="A,B,C", help="the candidates: names, {braces} and globs such as 'swav_*'")
     p.add_argument("--budget", type=int, metavar="K", help="most candidates in a concatenation (all)")
-    p.add_argument("--limit", type=int, default=default.limit, help="try all subsets up to so many, else greedy (%(default)s)")
-    p.add_argument("--orders", type=int, default=default.orders, help="of a greedy search, for contributions (%(default)s)")
+    p.add_argument(
+        "--limit", type=int, default=default.limit, help="try all subsets up to so many, else greedy (%(default)s)"
+    )
+    p.add_argument(
+        "--orders", type=int, default=default.orders, help="of a greedy search, for contributions (%(default)s)"
+    )
     p.add_argument("--dataset", default=default.dataset, help="dataset name (%(default)s)")
     p.add_argument("--target", default=default.target, help="target column to predict (%(default)s)")
     p.add_argument("--store", help="path or s3:// URL ($FEATURE_STORE or data/features)")
     for split in ("train", "val", "test"):
         p.add_argument(f"--{split}", default=split, metavar="SPLIT", help=f"split to use as {split} (%(default)s)")
-    p.add_argument("--weight-decay", type=floats, default=default.weight_decay, metavar="1e-2,1", help="grid of the ridge probe")
-    p.add_argument("--select", default=default.select, choices=("val", "kfold"), help="what scores a subset (%(default)s)")
+    p.add_argument(
+        "--weight-decay", type=floats, default=default.weight_decay, metavar="1e-2,1", help="grid of the ridge probe"
+    )
+    p.add_argument(
+        "--select", default=default.select, choices=("val", "kfold"), help="what scores a subset (%(default)s)"
+    )
     p.add_argument("--folds", type=int, default=default.folds, help="of --select kfold (%(default)s)")
     p.add_argument("--seed", type=int, default=default.seed, help="of folds, orders and intervals (%(default)s)")
-    p.add_argument("--confirm", type=int, default=default.confirm, metavar="K", help="probe the K best by --solver; 0: none (%(default)s)")
+    p.add_argument(
+        "--confirm",
+        type=int,
+        default=default.confirm,
+        metavar="K",
+        help="probe the K best by --solver; 0: none (%(default)s)",
+    )
     p.add_argument("--solver", default=default.solver, help="of --confirm and of the command to run next (%(default)s)")
     p.add_argument("--device", default=default.device, help="auto, cpu, cuda, cuda:1 (%(default)s)")
     p.add_argument("--memory", type=size, help="4GB: of the whole process (half of what is free)")
@@ -71,7 +85,9 @@ def build_parser() -> argparse.ArgumentParser:
 def check(config: SearchConfig) -> None:
     """Raise `BadValue` for a number that no search could use, before anything is read."""
     if not config.features:
-        raise BadValue("give --features a,b,c: which stored features to choose from; `python -m store ls` shows what there is")
+        raise BadValue(
+            "give --features a,b,c: which stored features to choose from; `python -m store ls` shows what there is"
+        )
     if config.solver not in SOLVERS:
         raise UnknownName("solver", config.solver, SOLVERS, "`python -m probe --list` shows all")
     for flag, value, least in (

@@ -11,7 +11,10 @@ UNITS = {"dim": ("columns", 1), "stored_bytes": ("MB stored", 1e6), "backbone_pa
 
 
 def text(found: dict[str, Any]) -> str:
-    how = {"exhaustive": f"all subsets of up to {found['largest']}", "greedy": "greedy forward, backward, random orders"}
+    how = {
+        "exhaustive": f"all subsets of up to {found['largest']}",
+        "greedy": "greedy forward, backward, random orders",
+    }
     parts = [
         f"{found['num_subsets']} concatenations of {len(found['candidates'])} candidates on {found['dataset']} "
         f"({how[found['how']]}); top-1 of a ridge probe on {found['num_samples']} {found['select']} samples, "
@@ -69,7 +72,9 @@ def _candidates(found: dict[str, Any]) -> str:
 
 def _matrix(title: str, found: dict[str, Any], name: str) -> str:
     names = [one["features"] for one in found["candidates"]]
-    lines = [[one, *(f"{value:.2f}" for value in row)] for one, row in zip(names, found["redundancy"][name], strict=True)]
+    lines = [
+        [one, *(f"{value:.2f}" for value in row)] for one, row in zip(names, found["redundancy"][name], strict=True)
+    ]
     return f"{title}\n" + text_table(["", *names], lines)
 
 

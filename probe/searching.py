@@ -85,7 +85,20 @@ def search(root: Root, config: SearchConfig) -> dict[str, Any]:
 
 
 def _probe_config(config: SearchConfig) -> ProbeConfig:
-    same = ("dataset", "target", "store", "train", "val", "test", "select", "folds", "seed", "device", "memory", "solver")
+    same = (
+        "dataset",
+        "target",
+        "store",
+        "train",
+        "val",
+        "test",
+        "select",
+        "folds",
+        "seed",
+        "device",
+        "memory",
+        "solver",
+    )
     return ProbeConfig(features=(), **{name: getattr(config, name) for name in same})
 
 
@@ -164,7 +177,10 @@ def _confirm(root: Root, config: SearchConfig, probing: ProbeConfig, rows: list[
         found = {"solver_val_top1": full["val_top1"], "solver_top1": full["top1"], "record": full.get("record")}
         confirmed.append({"features": row["features"], "val_top1": row["val_top1"], "solver": config.solver, **found})
     pairs = [(one["val_top1"], one["solver_val_top1"]) for one in confirmed]
-    return {"confirmed": confirmed, "rank_correlation": worth.rank_correlation(*zip(*pairs, strict=True)) if pairs else None}
+    return {
+        "confirmed": confirmed,
+        "rank_correlation": worth.rank_correlation(*zip(*pairs, strict=True)) if pairs else None,
+    }
 
 
 def _command(config: SearchConfig, features: str) -> str:

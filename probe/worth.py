@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def error_overlap(correct: Sequence[np.ndarray]) -> np.ndarray:
     return overlap
 
 
-def best_per_size(rows: Sequence[Mapping]) -> list[int]:
+def best_per_size(rows: Sequence[Mapping[str, Any]]) -> list[int]:
     """Of rows sorted best first: the first of each size, small sizes first."""
     first: dict[int, int] = {}
     for i, row in enumerate(rows):
@@ -75,7 +76,7 @@ def best_per_size(rows: Sequence[Mapping]) -> list[int]:
     return [first[size] for size in sorted(first)]
 
 
-def pareto(rows: Sequence[Mapping], cost: str) -> list[int]:
+def pareto(rows: Sequence[Mapping[str, Any]], cost: str) -> list[int]:
     """Of rows sorted best first: those that nothing cheaper equals, cheapest first; () where a cost is unknown."""
     if not all(cost in row for row in rows):
         return []
