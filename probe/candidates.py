@@ -52,7 +52,7 @@ class Candidates:
 def open_candidates(
     root: Root, config: ProbeConfig, blocks: list[Block], device: torch.device, *, test: bool
 ) -> Candidates:
-    """Raises: BadValue: fewer than two candidates, or steps that a Gram matrix does not hold; and what opening raises."""
+    """Raises: BadValue: fewer than two candidates, or steps that a Gram matrix does not hold; what opening raises."""
     blocks = list(dict.fromkeys(blocks))
     if len(blocks) < 2:
         raise BadValue(

@@ -110,7 +110,7 @@ class Scorer:
         if self._kept is None or self._kept[0] != (r, start):
             self._kept, normal = None, self.rounds[r].normal
             x = torch.from_numpy(self.rounds[r].x_ND[start : start + self.chunk]).to(normal.mean_C.device)
-            rows = [part.T.contiguous() for part in torch.split(normal.prepare(x), normal.dims, 1)]
+            rows = [part.T.contiguous() for part in torch.split(normal.prepare(x), list(normal.dims), 1)]
             self._kept = (r, start), Sweep(normal, rows)
         return self._kept[1]
 

@@ -155,6 +155,8 @@ def test_two_ranks_make_what_one_makes(store, tmp_path) -> None:
     script.write_text(EACH)
     env = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    done = subprocess.run([*command, store.url, str(Path(__file__).parent)], env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, store.url, str(Path(__file__).parent)], env=env, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert stored(store) == whole

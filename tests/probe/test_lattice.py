@@ -1,4 +1,4 @@
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from store.errors import BadValue
 
 DIMS = (3, 7, 1, 5, 4)
 EDGES = np.cumsum([0, *DIMS])
-COLUMNS = [np.arange(low, high) for low, high in zip(EDGES[:-1], EDGES[1:], strict=True)]
+COLUMNS = [np.arange(low, high) for low, high in pairwise(EDGES)]
 EVERY = [subset for size in range(1, 6) for subset in combinations(range(5), size)]
 
 

@@ -12,7 +12,7 @@ from store.errors import BadFeatures
 
 @pytest.fixture
 def open_source(root, make_set):
-    """`open_source(split, count)` -> (grams, concat, part of each row, classes); b has a constant column, c bad rows."""
+    """`open_source(split, count)` -> (grams, concat, part of each row); b has a constant column, b and c bad rows."""
 
     def run(split: str, count: int, dtype: str = "float16"):
         rng = np.random.default_rng(count)
@@ -37,7 +37,7 @@ def open_source(root, make_set):
 def reference(opened, parts, standardise: bool = True) -> tuple[np.ndarray, ...]:
     """Gram and cross of the rows side by side, in float64 from the features themselves."""
     x, y = [], []
-    for (grams, concat, part_N), chosen in zip(opened, parts, strict=True):
+    for (_, concat, part_N), chosen in zip(opened, parts, strict=True):
         kept = part_N if concat.rows is None else part_N[concat.rows]
         rows = np.flatnonzero(np.isin(kept, chosen))
         x.append(concat.read(rows).astype(np.float64))
