@@ -149,30 +149,42 @@ def _round(found: Candidates, fit: Sequence[_Part], score: Sequence[_Part], part
     return Scored(normal, x_ND, np.concatenate([part.labels(one) for part, one in zip(score, rows, strict=True)]))
 
 
-def chunk_rows(found: Candidates, budget: int | None, largest: int, rounds: int, rows: int) -> int:
-    """How many scored rows may be held as float32 at a time.
+@dataclass(frozen=True)
+class Plan:
+    chunk: int
+    """Scored rows held as float32 at a time."""
+    threads: int
+    """Walks at a time."""
+
+
+def plan_memory(found: Candidates, budget: int | None, largest: int, folds: int, threads: int) -> Plan:
+    """As many walks at a time as fit with all scored rows; else one, with some of them at a time.
 
     Args:
-        budget: bytes of the whole process; None: half of what is free. rows: scored in the largest round.
-    Raises: BadValue: even a few do not fit.
+        budget: bytes of the whole process; None: half of what is free. threads: walks at most.
+    Raises: BadValue: even a few rows do not fit.
     """
     dims, C = sorted(found.dims, reverse=True), len(found.classes)
-    deepest = [dims[: len(dims) - depth] for depth in range(min(largest, len(dims)))]
-    stored = 4 if any(part.manifest.dtype == "float32" for part in found.splits["train"].x.parts) else 2
-    fixed = (
-        8 * sum(map(_pairs, deepest)) + 8 * (rounds - 1) * _pairs(dims) + stored * rounds * rows * sum(dims) + RESERVE
-    )
-    each = 4 * (sum(map(sum, deepest)) + 2 * sum(dims) + 4 * C)
+    counts = {role: len(split.rows) for role, split in found.splits.items() if role != "test"}
+    rows = -(-sum(counts.values()) // folds) if folds > 1 else counts.get("val", counts["train"] // VAL_PART + 1)
+    deepest = [dims[: len(dims) - depth] for depth in range(1, min(largest, len(dims)))]
+    wide = any(part.manifest.dtype == "float32" for part in found.splits["train"].x.parts)
+    fixed = 8 * folds * _pairs(dims) + (4 if wide else 2) * folds * rows * sum(dims) + RESERVE
+    walk = 8 * sum(map(_pairs, deepest))
+    row, walk_row = 8 * sum(dims), 4 * (sum(map(sum, deepest)) + 3 * C)
     left = (free_memory() // 2 if budget is None else budget - resident()) - fixed
-    need = min(rows, MIN_CHUNK)
-    if left < need * each:
+    for count in range(threads, 0, -1):
+        if rows * row + count * (walk + rows * walk_row) <= left:
+            return Plan(rows, count)
+    chunk = (left - walk) // (row + walk_row)
+    if chunk < min(rows, MIN_CHUNK):
         have = "half of what is free" if budget is None else f"--memory {budget / 1e9:.2f} GB"
-        total = fixed + need * each + (resident() if budget is not None else 0)
+        need = fixed + walk + min(rows, MIN_CHUNK) * (row + walk_row) + (resident() if budget is not None else 0)
         raise BadValue(
             f"{have} is too little: {len(dims)} candidates of {sum(dims)} columns together and {rows} scored rows need "
-            f"{total / 1e9:.2f} GB; give more, fewer --features, or a smaller --budget"
+            f"{need / 1e9:.2f} GB; give more, fewer --features, or a smaller --budget"
         )
-    return min(rows, left // each)
+    return Plan(chunk, 1)
 
 
 def _pairs(dims: Sequence[int]) -> int:

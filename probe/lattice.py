@@ -83,11 +83,8 @@ class Sweep:
     """
 
     def __init__(self, normal: Normal, rows: Sequence[Tensor]) -> None:
-        """rows: of each candidate the prepared rows to score, (d, n), in the logits' dtype; centred in place."""
-        self.normal = normal
-        self.rows = {
-            i: x.sub_(mean.to(x.dtype)[:, None]) for i, (x, mean) in enumerate(zip(rows, normal.mean, strict=True))
-        }
+        """rows: of each candidate the rows to score, prepared, less `normal.mean`, (d, n), in the logits' dtype."""
+        self.normal, self.rows = normal, dict(enumerate(rows))
         self._rooms: dict[tuple[int, ...], Tensor] = {}
 
     def __call__(self, top: Node, weight_decay: float, use: Use) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from probe import cli
+from probe.candidates import Plan
 from probe.search import main
 from store.errors import BadValue, MissingFeatures, SamplesMismatch, UnknownName
 
@@ -118,10 +119,11 @@ def test_beyond_the_limit_a_greedy_walk(stored, capsys, caplog) -> None:
     assert max(len(row["members"]) for row in few["subsets"]) == 2
 
 
-def test_scored_rows_in_chunks_change_nothing(stored, capsys, monkeypatch) -> None:
+@pytest.mark.parametrize("plan", [Plan(17, 1), Plan(17, 2), Plan(83, 2)])
+def test_chunks_of_rows_and_walks_at_a_time_change_nothing(stored, capsys, monkeypatch, plan) -> None:
     argv = ["--features", "run*,wide", "--store", stored, "--confirm", "0"]
     whole = found(capsys, *argv)
-    monkeypatch.setattr("probe.searching.chunk_rows", lambda *_: 17)
+    monkeypatch.setattr("probe.searching.plan_memory", lambda *_: plan)
     chunks = found(capsys, *argv)
     assert chunks["subsets"] == whole["subsets"]
     assert chunks["candidates"] == whole["candidates"]
