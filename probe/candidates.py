@@ -1,4 +1,4 @@
-"""What a search works on: the backbones, the rows that heads are fitted and scored on, the memory it may take."""
+"""What a search works on: the backbones, and the rows that heads are fitted and scored on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from probe.data import Streamed
 from probe.features import Block, column_ranges
 from probe.grams import Grams, Rows
 from probe.keep import cost
-from probe.memory import RESERVE, free_memory, resident
 from probe.normal import Source, assemble
 from probe.probing import check_classes
 from probe.scores import Scored
@@ -22,9 +21,6 @@ from store.features import backbones
 from store.keys import dataset_name
 from store.root import Root
 from store.samples import Targets
-
-MIN_CHUNK = 256
-"""Scored rows held at a time, at least."""
 
 
 @dataclass(frozen=True)
@@ -147,46 +143,3 @@ def _round(found: Candidates, fit: Sequence[_Part], score: Sequence[_Part], part
     rows = [part.scored(held) for part in score]
     x_ND = np.concatenate([part.load(one) for part, one in zip(score, rows, strict=True)])
     return Scored(normal, x_ND, np.concatenate([part.labels(one) for part, one in zip(score, rows, strict=True)]))
-
-
-@dataclass(frozen=True)
-class Plan:
-    chunk: int
-    """Scored rows held as float32 at a time."""
-    threads: int
-    """Walks at a time."""
-
-
-def plan_memory(found: Candidates, budget: int | None, largest: int, folds: int, threads: int) -> Plan:
-    """As many walks at a time as fit with all scored rows; else one, with some of them at a time.
-
-    Args:
-        budget: bytes of the whole process; None: half of what is free. threads: walks at most.
-    Raises: BadValue: even a few rows do not fit.
-    """
-    dims, C = sorted(found.dims, reverse=True), len(found.classes)
-    counts = {role: len(split.rows) for role, split in found.splits.items() if role != "test"}
-    rows = -(-sum(counts.values()) // folds) if folds > 1 else counts.get("val", counts["train"] // VAL_PART + 1)
-    deepest = [dims[: len(dims) - depth] for depth in range(1, min(largest, len(dims)))]
-    wide = any(part.manifest.dtype == "float32" for part in found.splits["train"].x.parts)
-    fixed = 8 * folds * _pairs(dims) + (4 if wide else 2) * folds * rows * sum(dims) + RESERVE
-    walk = 8 * sum(map(_pairs, deepest))
-    row, walk_row = 8 * sum(dims), 4 * (sum(map(sum, deepest)) + 3 * C)
-    left = (free_memory() // 2 if budget is None else budget - resident()) - fixed
-    for count in range(threads, 0, -1):
-        if rows * row + count * (walk + rows * walk_row) <= left:
-            return Plan(rows, count)
-    chunk = (left - walk) // (row + walk_row)
-    if chunk < min(rows, MIN_CHUNK):
-        have = "half of what is free" if budget is None else f"--memory {budget / 1e9:.2f} GB"
-        need = fixed + walk + min(rows, MIN_CHUNK) * (row + walk_row) + (resident() if budget is not None else 0)
-        raise BadValue(
-            f"{have} is too little: {len(dims)} candidates of {sum(dims)} columns together and {rows} scored rows need "
-            f"{need / 1e9:.2f} GB; give more, fewer --features, or a smaller --budget"
-        )
-    return Plan(chunk, 1)
-
-
-def _pairs(dims: Sequence[int]) -> int:
-    """Numbers in the upper blocks of a Gram matrix."""
-    return (sum(dims) ** 2 + sum(dim * dim for dim in dims)) // 2

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from probe import ranks, worth
-from probe.candidates import Candidates, open_candidates, plan_memory, rounds
+from probe.candidates import Candidates, open_candidates, rounds
 from probe.config import ProbeConfig
 from probe.explore import Found, everything, greedy
 from probe.features import parse_features
@@ -20,6 +20,7 @@ from probe.metrics import wilson
 from probe.probing import pick_device, probe
 from probe.scores import Scored, Scorer
 from probe.search import SearchConfig
+from probe.search_memory import plan_memory
 from probe.search_table import text
 from store.errors import BadValue
 from store.records import Record, write_record
@@ -58,7 +59,7 @@ def search(root: Root, config: SearchConfig) -> dict[str, Any]:
     largest = config.budget or count
     folds = config.folds if config.select == "kfold" else 1
     threads = torch.get_num_threads() if device.type == "cpu" else 1
-    plan = plan_memory(found, config.memory, largest, folds, min(threads, len(config.weight_decay)))
+    plan = plan_memory(found, config.memory, folds, min(threads, len(config.weight_decay)))
     several, made = rounds(root, found, probing, device)
     times.append(time.monotonic())
     scorer = Scorer(several, config.weight_decay, chunk=plan.chunk, threads=plan.threads)

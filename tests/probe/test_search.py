@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from probe import cli
-from probe.candidates import Plan
 from probe.search import main
+from probe.search_memory import Plan
 from store.errors import BadValue, MissingFeatures, SamplesMismatch, UnknownName
 
 REPO = Path(__file__).parents[2]
