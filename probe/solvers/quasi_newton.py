@@ -17,6 +17,8 @@ FLOOR = 1e-6
 """A run that float32 lets fall no further has converged if it expects no more than this part of its objective."""
 ROUGH = 1e-5
 """Relative error of an objective that was not evaluated exactly."""
+ROUGH_END = 3e-5
+"""Rough evaluations end where the objective is expected to fall by no more than this part of itself."""
 CHECKS = 3
 """So often a run that thought it had converged is sent back to rough evaluations; then it gets exact ones."""
 STALL = 5
@@ -63,7 +65,7 @@ class Descent:
         self.passes, self.exact_passes = self.passes + 1, self.exact_passes + exact
         noise = NOISE if exact else ROUGH
         if self._checking:  # the same point, now exact
-            self._checking, self.exact = False, self._checks >= CHECKS
+            self._checking, self.exact = False, self._checks >= CHECKS or self.tolerance < ROUGH_END
         elif self.passes > 1:
             if not self._accepts(objective, gradient, noise):
                 self._shorten(objective)
@@ -75,7 +77,8 @@ class Descent:
             self._flat = 0 if objective < self.objective * (1 - noise) else self._flat + 1
         self.best, self.objective, self.gradient = self.point, objective, gradient
         self._aim()
-        if not self.slope < 0 or (self.passes > 2 and self.decrement <= self.tolerance * abs(objective)):
+        tolerance = self.tolerance if exact else max(self.tolerance, ROUGH_END)
+        if not self.slope < 0 or (self.passes > 2 and self.decrement <= tolerance * abs(objective)):
             if exact:
                 self.done = self.converged = True
                 self.direction = self.point = self.best  # two vectors less to keep
