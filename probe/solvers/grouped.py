@@ -19,9 +19,9 @@ from torch import Tensor
 from probe import ranks
 from probe.data import Data
 from probe.objectives import row_losses
-from probe.solvers.batches import PER_BATCH, balanced
 from probe.solvers.members import Heads, Member
 from probe.solvers.wide import MOMENTUM
+from store.balanced import PER_BATCH, two_groups
 from store.errors import BadValue
 from store.risks import dro_weights, vrex_weights
 
@@ -57,6 +57,8 @@ class _Sgd:
         self.decay = column([m.weight_decay for m in members]).repeat_interleave(rows)
         self.penalty = column([m.penalty for m in members])
         self.anneal = torch.tensor([m.anneal for m in members], device=device)
+        self.now = self.penalty * (self.anneal == 0)
+        """(K,): what counts at this step."""
         self.resets = {m.anneal for m in members if m.anneal}
         self.is_dro = torch.tensor([m.objective == "groupdro" for m in members], device=device)
         self.any_dro = bool(self.is_dro.any())
@@ -65,8 +67,9 @@ class _Sgd:
 
     def weights(self, risks_KG: Tensor, groups: Tensor | None) -> Tensor:
         """(K, G'): the derivative of each member's objective by the risks of this step's groups (None: all)."""
-        penalty = torch.where(self.steps >= self.anneal, self.penalty, 0.0)
-        weights: Tensor = vrex_weights(risks_KG, penalty)
+        if self.steps in self.resets:
+            self.now = torch.where(self.anneal <= self.steps, self.penalty, 0.0)
+        weights: Tensor = vrex_weights(risks_KG, self.now)
         if self.any_dro:
             seen = risks_KG if groups is None else torch.zeros_like(self.dro_KG).index_copy(1, groups, risks_KG)
             self.dro_KG = dro_weights(self.dro_KG, seen)
@@ -88,6 +91,7 @@ class _Sgd:
         self.steps += 1
 
 
+@torch.no_grad()
 def train(
     data: Data, group_N: np.ndarray, num_groups: int, members: Sequence[Member], settings: GroupSettings, check: Check
 ) -> Heads:
@@ -102,13 +106,13 @@ def train(
     if settings.batch is not None and settings.batch % PER_BATCH:
         raise BadValue(f"--batch {settings.batch}: half of it is of each of {PER_BATCH} groups, so it must be even")
     apart = [data.take(np.flatnonzero(group_N == g)) for g in range(num_groups)] if settings.batch is None else []
-    epochs = None if settings.batch is None else balanced(group_N, num_groups, settings.batch, settings.seed)
     due = {round(settings.epochs * (i + 1) / settings.checks) for i in range(settings.checks)} - {0}
     for epoch in range(1, settings.epochs + 1):
-        if epochs is None:
+        if settings.batch is None:
             _full_step(apart, heads, sgd)
         else:
-            _balanced_epoch(data, next(epochs), settings.batch or 0, heads, sgd)
+            drawn = two_groups(group_N, settings.batch, settings.seed, epoch)
+            _balanced_epoch(data, drawn, settings.batch, heads, sgd)
         if epoch in due:
             check(epoch, heads)
     return heads
@@ -118,7 +122,8 @@ def _balanced_epoch(data: Data, epoch: tuple[np.ndarray, np.ndarray], batch: int
     positions_SB, groups_S2 = epoch
     ahead = max(1, AHEAD // batch)
     whole = len(data) == data.total
-    side = torch.arange(PER_BATCH, device=data.device).repeat_interleave(batch // PER_BATCH)
+    half = batch // PER_BATCH
+    share_2B = torch.eye(PER_BATCH, device=data.device).repeat_interleave(half, 1) / half
     for start in range(0, len(positions_SB), ahead):
         chosen = positions_SB[start : start + ahead]
         here = np.ones(chosen.shape, bool) if whole else np.isin(chosen, data.positions)
@@ -128,18 +133,15 @@ def _balanced_epoch(data: Data, epoch: tuple[np.ndarray, np.ndarray], batch: int
         groups = torch.from_numpy(groups_S2[start : start + ahead]).to(data.device)
         edges = np.concatenate([[0], here.sum(1).cumsum()]).tolist()
         for i, (low, high) in enumerate(pairwise(edges)):
-            sides = side if whole else side[torch.from_numpy(here[i]).to(data.device)]
-            _balanced_step(x[low:high], y[low:high], sides, groups[i], batch // PER_BATCH, heads, sgd)
+            mine = share_2B if whole else share_2B[:, torch.from_numpy(here[i]).to(data.device)]
+            _balanced_step(x[low:high], y[low:high], mine, groups[i], heads, sgd)
 
 
-def _balanced_step(
-    x_BD: Tensor, y_B: Tensor, side_B: Tensor, groups: Tensor, half: int, heads: Heads, sgd: _Sgd
-) -> None:
+def _balanced_step(x_BD: Tensor, y_B: Tensor, share_2B: Tensor, groups: Tensor, heads: Heads, sgd: _Sgd) -> None:
+    """share_2B: what each row adds to the mean loss of the batch's first and second group."""
     loss_BK, residual = row_losses(heads.logits(x_BD), y_B)
-    risks_2K = torch.zeros((PER_BATCH, heads.count), device=x_BD.device).index_add_(0, side_B, loss_BK)
-    risks_2K = ranks.add(risks_2K).div_(half)
-    weights_2K = sgd.weights(risks_2K.T, groups).T / half
-    residual = residual.mul_(weights_2K[side_B][..., None]).view(len(x_BD), len(heads.weight))
+    weights_2K = sgd.weights(ranks.add(share_2B @ loss_BK).T, groups).T
+    residual = residual.mul_((share_2B.T @ weights_2K)[..., None]).view(len(x_BD), len(heads.weight))
     sgd.move(ranks.add(residual.T @ x_BD), ranks.add(residual.sum(0)))
 
 
