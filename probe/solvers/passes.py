@@ -18,6 +18,14 @@ SHARE = 4
 """Logits of the reference may take this part of the features' memory."""
 
 
+def _pays(data: Data) -> bool:
+    """Whether every rank holds its features, has memory for the reference's logits, and multiplies faster."""
+    kept = SHARE * 4 * len(data) * data.num_classes
+    fits = kept <= sum(len(rows) * source.shape[1] * source.dtype.itemsize for source, rows in data.pieces)
+    votes = ranks.add(torch.tensor([float(fits and not data.streamed)], device=data.device))
+    return float(votes) == ranks.count() and faster(data.device, data.chunk_rows, data.dim, data.num_classes)
+
+
 class Passes:
     """Passes over the features for one run of `lbfgs` at a time: points and gradients are (C * d,) float32, d = D + 1.
 
@@ -27,11 +35,7 @@ class Passes:
 
     def __init__(self, data: Data, precision: str) -> None:
         self.data, self.C, self.d = data, data.num_classes, data.dim + 1
-        kept = 4 * len(data) * self.C * SHARE
-        fits = kept <= sum(len(rows) * source.shape[1] * source.dtype.itemsize for source, rows in data.pieces)
-        wanted = precision == "bfloat16" or (precision == "auto" and fits and not data.streamed and faster(data.device))
-        votes = ranks.add(torch.tensor([float(wanted)], device=data.device))
-        self.reduced = float(votes) == ranks.count()
+        self.reduced = precision == "bfloat16" or (precision == "auto" and _pays(data))
         self._logits_NC = torch.empty((len(data), self.C), device=data.device) if self.reduced else None
         self._theta = self._gradient = torch.empty(0)
 

@@ -19,6 +19,8 @@ ROUGH = 1e-5
 """Relative error of an objective that was not evaluated exactly."""
 ROUGH_END = 3e-5
 """Rough evaluations end where the objective is expected to fall by no more than this part of itself."""
+ROUGH_STEP = 0.1
+"""A step that rough evaluations shorten below it is theirs, not the objective's."""
 CHECKS = 3
 """So often a run that thought it had converged is sent back to rough evaluations; then it gets exact ones."""
 STALL = 5
@@ -102,6 +104,9 @@ class Descent:
         rise = objective - self.objective - self.step * self.slope
         factor = -self.slope * self.step / (2 * rise) if 0 < rise < float("inf") else 0.1
         self.step *= min(max(factor, 0.1), 0.5)
+        if not self.exact and self.step < ROUGH_STEP:
+            self._check()
+            return
         if self.step < 1e-6:
             if self.pairs:  # the memory misleads: go on from the gradient alone
                 self.pairs.clear()
