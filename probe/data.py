@@ -91,6 +91,8 @@ class Data:
     device: torch.device
     views: tuple[tuple[tuple[Source, np.ndarray], ...], ...] = ()
     """The same rows seen in other crops: what stands in for `pieces` in one epoch after the other"""
+    allowed_C: np.ndarray | None = None
+    """(C,) bool: the classes that predictions choose among; None: all"""
 
     def __len__(self) -> int:
         """Rows on this rank."""

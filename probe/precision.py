@@ -36,6 +36,4 @@ def _seconds(x_BD: torch.Tensor, w_CD: torch.Tensor, dtype: torch.dtype) -> floa
 
 def faster(device: torch.device, rows: int, dim: int, classes: int) -> bool:
     """Whether bfloat16 pays for such passes on every rank: all ranks get the same answer."""
-    gain = bfloat16_gain(device, rows, min(dim, MOST), min(classes, MOST))
-    votes = ranks.add(torch.tensor([float(gain >= GAIN)], device=device))
-    return float(votes) == ranks.count()
+    return ranks.agree(bfloat16_gain(device, rows, min(dim, MOST), min(classes, MOST)) >= GAIN)
