@@ -53,7 +53,7 @@ def probe(root: Root, config: ProbeConfig, features: str) -> list[dict[str, Any]
     splits, pairs = _open(root, config, settings, blocks, device)
     settings = replace(settings, pairs=pairs)
     classes = class_names([split.target for split in splits.values()])
-    _check_classes(splits["train"].data, classes, config)
+    check_classes(splits["train"].data, classes, config)
     _check_heads(config, settings, classes)
     opened = time.monotonic()
     choice = _choose(config, settings, blocks, {role: split.data for role, split in splits.items()})
@@ -139,7 +139,7 @@ def _check_heads(config: ProbeConfig, settings: Settings, classes: tuple[str, ..
             )
 
 
-def _check_classes(train: Data, classes: tuple[str, ...], config: ProbeConfig) -> None:
+def check_classes(train: Data, classes: tuple[str, ...], config: ProbeConfig) -> None:
     present = np.unique(train.labels)
     if len(present) < 2:
         raise BadValue(

@@ -49,6 +49,7 @@ def test_tests_mirror_the_source(package: str) -> None:
         ["fewshot", "--list"],
         ["store", "--help"],
         ["probe", "--help"],
+        ["probe.search", "--help"],
         ["fewshot", "--help"],
     ],
     ids=" ".join,
