@@ -69,7 +69,7 @@ def work(config: ExtractConfig) -> Iterator[tuple[Images, list[Seen]]]:
     """Every split that is asked for, with what is to see it."""
     device = pick_device(config.device)
     nets = [
-        Network(partial(load, name, config.weights, config.weights_root), device, config.precision)
+        Network(partial(load, name, config.weights, config.weights_root, config.backbones), device, config.precision)
         for name in config.backbone
     ]
     for dataset in config.dataset:
