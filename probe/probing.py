@@ -53,7 +53,8 @@ def probe(root: Root, config: ProbeConfig, features: str) -> list[dict[str, Any]
     splits, pairs = _open(root, config, settings, blocks, device)
     settings = replace(settings, pairs=pairs)
     classes = class_names([split.target for split in splits.values()])
-    _check_classes(splits["train"].data, classes, config)
+    check_classes(splits["train"].data, classes, config)
+    _check_heads(config, settings, classes)
     opened = time.monotonic()
     choice = _choose(config, settings, blocks, {role: split.data for role, split in splits.items()})
     trained = time.monotonic()
@@ -70,7 +71,8 @@ def probe(root: Root, config: ProbeConfig, features: str) -> list[dict[str, Any]
         **cost(splits["test"].x.parts),
         **_metrics(config, splits["test"], predictions, classes),
         "val_top1": choice.val_top1,
-        "optimism_gap": _gap(choice),
+        "optimism_gap": choice.optimism_gap,
+        **({"epoch": choice.epoch} if choice.epoch else {}),
         "grid": choice.grid,
         "certificate": dict(choice.fit.certificate),
         "seconds": {"open": opened - start, "train": trained - opened, "score": time.monotonic() - trained},
@@ -95,6 +97,7 @@ def _settings(root: Root, config: ProbeConfig) -> Settings:
         average=tuple(load_head(root, name) for name in config.average),
         k=config.k,
         temperature=config.temperature,
+        precision="float32" if config.memory and config.precision == "auto" else config.precision,
         seed=config.seed,
     )
 
@@ -125,7 +128,20 @@ def _open(
     return {**{role: held[role] for role in splits}, "train": train}, pairs
 
 
-def _check_classes(train: Data, classes: tuple[str, ...], config: ProbeConfig) -> None:
+def _check_heads(config: ProbeConfig, settings: Settings, classes: tuple[str, ...]) -> None:
+    """Raise `BadValue` unless the heads to average are linear, and for these classes in this order."""
+    for name, head in zip(config.average, settings.average, strict=True):
+        if head.info.get("normalise") or head.arrays:
+            raise BadValue(f"--average {name}: this head is not linear in the stored features (cosine, or l2)")
+        known = tuple(head.info.get("classes") or classes)
+        if known != classes:
+            raise BadValue(
+                f"--average {name}: this head has {len(known)} classes ({', '.join(known[:3])}, ...), "
+                f"{config.dataset} has {len(classes)} ({', '.join(classes[:3])}, ...)"
+            )
+
+
+def check_classes(train: Data, classes: tuple[str, ...], config: ProbeConfig) -> None:
     present = np.unique(train.labels)
     if len(present) < 2:
         raise BadValue(
@@ -142,12 +158,6 @@ def _choose(config: ProbeConfig, settings: Settings, blocks: list[Block], data: 
         config.solver, settings, blocks, data["train"], data.get("val"), data["test"],
         select=config.select, folds=config.folds, seed=config.seed,
     )  # fmt: skip
-
-
-def _gap(choice: Choice) -> float:
-    """What choosing on the test split would have added, among the same heads."""
-    tests: list[float] = [member["test_top1"] for member in choice.grid]
-    return max(tests) - tests[choice.chosen]
 
 
 def _metrics(config: ProbeConfig, test: Split, predictions: Predictions, classes: tuple[str, ...]) -> dict[str, Any]:

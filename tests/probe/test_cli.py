@@ -7,8 +7,9 @@ import pytest
 
 from probe.cli import main, size
 from store.errors import BadValue, MissingFeatures, UnknownName
-from store.heads import load_head
+from store.heads import StoredHead, load_head, save_head
 from store.records import read_records
+from store.root import open_root
 
 
 def blobs(rng, y_N, dim, spread=1.0):
@@ -90,6 +91,24 @@ def test_every_selection_says_what_it_did(stored, capsys, select) -> None:
     ) in row["selection"]
     if select != "kfold":
         assert row["top1"] == max(member["test_top1"] for member in row["grid"])
+        assert row["optimism_gap"] == 0
+
+
+def test_the_paper_looks_at_the_last_epoch_and_the_oracle_at_all(stored, capsys) -> None:
+    argv = ["--features", "a[0:3]", "--store", stored, "--solver", "sgd", "--epochs", "5", "--lr", "3", "--batch", "64"]
+    argv += ["--weight-decay", "0,1e-3", "--seeds", "0,1", "--select"]
+    paper, oracle = (run_json(capsys, *argv, select) for select in ("paper", "oracle"))
+    curves = [member["test_top1_by_epoch"] for member in paper["grid"]]
+    assert curves == [member["test_top1_by_epoch"] for member in oracle["grid"]]
+    assert {len(curve) for curve in curves} == {5}
+    assert [curve[-1] for curve in curves] == [member["test_top1"] for member in paper["grid"]]
+    assert paper["top1"] == max(curve[-1] for curve in curves)
+    assert oracle["top1"] == max(map(max, curves)) > paper["top1"]
+    assert paper["optimism_gap"] == pytest.approx(oracle["top1"] - paper["top1"])
+    assert oracle["optimism_gap"] == 0
+    assert curves[0][oracle["epoch"] - 1] <= oracle["top1"]
+    assert "after the last epoch, as upstream did: optimistic" in paper["selection"]
+    assert f"(epoch {oracle['epoch']}): a bound, optimistic" in oracle["selection"]
 
 
 def test_mistakes(root, stored, make_set) -> None:
@@ -172,6 +191,19 @@ def test_sgd_starts_from_the_average_of_stored_heads(stored, capsys) -> None:
     row = run_json(capsys, *argv, "--batch-norm", "none", "--average", ",".join(heads))
     sub = run_json(capsys, "--features", "a,b", "--store", stored, "--sub")["rows"][1]
     assert row["top1"] == pytest.approx(sub["top1"])
+
+
+def test_heads_that_cannot_be_averaged_are_refused(stored, capsys) -> None:
+    root = open_root(stored)
+    dim = run_json(capsys, "--features", "a", "--store", stored)["dim"]
+    argv = ["--features", "a", "--store", stored, "--solver", "sgd", "--average", "own"]
+    for info, says in (
+        ({"normalise": True}, "this head is not linear"),
+        ({"classes": ["x", "y", "z"]}, r"this head has 3 classes \(x, y, z, ...\), openmoji has"),
+    ):
+        save_head(root, StoredHead(weight=np.zeros((3, dim)), bias=np.zeros(3), info=info), "own")
+        with pytest.raises(BadValue, match=says):
+            main(argv)
 
 
 def test_views_take_turns(root, make_set, capsys) -> None:
