@@ -1,9 +1,3 @@
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +15,6 @@ from store.errors import BadImage, BadValue, SamplesMismatch
 from store.records import read_records
 from store.root import open_root
 
-TOP = Path(__file__).parents[2]
 NET = "random:conv4"
 
 
@@ -236,45 +229,6 @@ def test_a_picture_that_changed_under_its_name_is_caught_when_sets_meet(pictures
     run(config(tmp_path / "images", tmp_path / "store", backbone=(NET,)))
     with pytest.raises(SamplesMismatch, match=r"saw different image bytes .*: 1 images, first at row 0: 'cat/00.jpg'"):
         open_features(str(tmp_path / "store"), f"folder:{tmp_path / 'images'}", "train", f"pixels,{NET}")
-
-
-SCRIPT = """
-import sys
-from extract.config import ExtractConfig
-from extract.datasets import open_dataset
-from extract.extractor import run
-print("ready", flush=True)
-run(ExtractConfig(backbone=("pixels", "random:conv4"), dataset=("folder:" + sys.argv[1],), split=("train",),
-                  store=sys.argv[2], block_rows=4, batch_size=4, workers=2))
-print("done", flush=True)
-"""
-
-
-def test_killed_at_any_moment_and_run_again_equals_an_uninterrupted_run(pictures: Path, tmp_path: Path) -> None:
-    def start(store: Path) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", SCRIPT, str(pictures), str(store)]
-        environment = {**os.environ, "PYTHONPATH": str(TOP)}
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=TOP, env=environment)
-
-    whole = start(tmp_path / "whole")
-    assert whole.stdout is not None
-    assert whole.stdout.readline() == "ready\n"
-    begin = time.monotonic()
-    assert whole.communicate()[0] == "done\n"
-    seconds = time.monotonic() - begin
-    rng, kills = random.Random(0), 0
-    for _ in range(4):
-        process = start(tmp_path / "killed")
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(rng.uniform(0.2, 0.9) * seconds)
-        process.send_signal(signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
-        process.stdout.close()
-    assert kills
-    assert start(tmp_path / "killed").communicate()[0] == "ready\ndone\n"
-    assert stored_bytes(tmp_path / "killed") == stored_bytes(tmp_path / "whole")
-    assert len(list((tmp_path / "killed").rglob("manifest.json"))) == 2
 
 
 def test_the_hdf5_backend_holds_the_same(pictures: Path, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
-"""Real processes that share a store and nothing else: torchrun's ranks, one of them killed, and two plain launches."""
+"""Real processes that share a store and nothing else: torchrun's ranks, two plain launches, some killed."""
 
 import json
 import os
-import shutil
+import random
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -98,23 +100,49 @@ def test_of_four_ranks_of_torchrun_one_is_killed(pictures: Path, whole: Path, tm
     assert len(list(store.rglob("manifest.json"))) == 2
 
 
-def test_two_launches_share_a_root(pictures: Path, whole: Path, tmp_path: Path) -> None:
-    store, plain = tmp_path / "store", {k: v for k, v in environment().items() if k not in ("RANK", "WORLD_SIZE")}
+def launch(pictures: Path, store: Path) -> subprocess.Popen[str]:
+    """A process of its own, at the point where it begins to extract once it is told so."""
+    plain = {name: value for name, value in environment().items() if name not in ("RANK", "WORLD_SIZE")}
     command = [sys.executable, "-c", SCRIPT, str(pictures), str(store), "-1"]
-    both = [
-        subprocess.Popen(command, cwd=TOP, env=plain, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        for _ in range(2)
-    ]
+    process = subprocess.Popen(command, cwd=TOP, env=plain, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def begin(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def test_two_launches_share_a_root(pictures: Path, whole: Path, tmp_path: Path) -> None:
+    both = [launch(pictures, tmp_path) for _ in range(2)]
     for process in both:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in both:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
+        begin(process)
     for process in both:
         process.communicate(timeout=300)
         assert process.returncode == 0
-    assert stored_bytes(store) == stored_bytes(whole)
-    assert len(list(store.rglob("manifest.json"))) == 2
-    shutil.rmtree(store)
+    assert stored_bytes(tmp_path) == stored_bytes(whole)
+    assert len(list(tmp_path.rglob("manifest.json"))) == 2
+
+
+def test_killed_at_any_moment_and_run_again_equals_an_uninterrupted_run(
+    pictures: Path, whole: Path, tmp_path: Path
+) -> None:
+    process, start = launch(pictures, tmp_path / "timed"), time.monotonic()
+    process.communicate("\n", timeout=300)
+    seconds, rng, kills = time.monotonic() - start, random.Random(0), 0
+    for _ in range(3):
+        process = launch(pictures, tmp_path / "killed")
+        begin(process)
+        time.sleep(rng.uniform(0.2, 0.9) * seconds)
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+        process.communicate()
+    assert kills
+    process = launch(pictures, tmp_path / "killed")
+    process.communicate("\n", timeout=300)
+    assert process.returncode == 0
+    assert stored_bytes(tmp_path / "killed") == stored_bytes(whole)
+    assert len(list((tmp_path / "killed").rglob("manifest.json"))) == 2
