@@ -3,20 +3,24 @@
 Minimises mean cross-entropy + λ/2 |W|², bias unpenalised: sklearn's LogisticRegression(C=1 / (λ N)). The path runs from
 the strongest weight decay to the weakest. Each run starts where the two before it point to, straight in log λ, and
 inherits their curvature pairs, which stay exact: another λ adds (λ' - λ) s to y. On few classes, or where features are
-streamed, a run begins before the one ahead of it has ended, so that several share each pass.
+streamed, a run begins before the one ahead of it has ended, so that several share each pass. Where bfloat16 products
+are faster, all passes but the last of each run use them (passes.py).
 """
 
 import logging
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from probe import ranks
 from probe.data import Data
 from probe.heads import LinearHead
 from probe.objectives import softmax_pass
 from probe.solvers import Fit, Settings
-from probe.solvers.quasi_newton import Descent, Pair, run_path
+from probe.solvers.passes import Passes
+from probe.solvers.quasi_newton import Descent, Pair, dot, run_path
 
 log = logging.getLogger("probe")
 WIDE = 16
@@ -31,32 +35,55 @@ def fit(data: Data, settings: Settings) -> list[Fit]:
     """One head per weight decay, with a certificate: gradient norms and `gap_bound`, which strong convexity puts on
     objective - minimum: |∇_W|² / 2λ (Boyd and Vandenberghe, section 9.1.2; the bias is taken as minimised).
     """
-    C, d = data.num_classes, data.dim + 1
+    mine = ranks.classes(data.num_classes)
+    C, d = len(mine), data.dim + 1
     order = sorted(range(len(settings.weight_decay)), key=lambda i: -settings.weight_decay[i])
     lambdas = torch.tensor([settings.weight_decay[i] for i in order], dtype=torch.float64, device=data.device)
     path = lambdas.tolist()
     first = torch.zeros(C * d, device=data.device)
     if settings.start is not None:
-        first.view(C, d)[:, :-1], first.view(C, d)[:, -1] = settings.start.weight, settings.start.bias
+        first.view(C, d)[:, :-1], first.view(C, d)[:, -1] = (
+            part[mine.start : mine.stop] for part in (settings.start.weight, settings.start.bias)
+        )
 
     def begin(runs: list[Descent]) -> Descent:
+        now = path[len(runs)]
+        scale = partial(_scaled, bias=math.sqrt(d) + data.num_classes * now, d=d)
         if not runs:
-            return Descent(first, settings.tolerance, (), settings.pairs)
-        now, last = path[len(runs)], runs[-1]
+            return Descent(first, settings.tolerance, (), settings.pairs, scale, rough=passes.reduced)
+        last = runs[-1]
         start = _extrapolated([run.best for run in runs[-POINTS:]], path[max(0, len(runs) - POINTS) : len(runs)], now)
         pairs = [_moved(pair, now - path[len(runs) - 1], d, in_place=last.done) for pair in last.pairs]
         if last.done:
             last.pairs.clear()
-        return Descent(start, settings.tolerance, [pair for pair in pairs if pair[2] > 0], settings.pairs)
+        pairs = [pair for pair in pairs if pair[2] > 0]
+        return Descent(start, settings.tolerance, pairs, settings.pairs, scale, rough=passes.reduced)
 
-    def evaluate(points: Tensor, active: list[int]) -> tuple[Tensor, Tensor]:
-        objectives, gradients = softmax_pass(data, points.view(-1, C, d), lambdas[active])
-        return objectives, gradients.view(len(active), -1)
+    ready = SHARED_START if data.streamed or data.num_classes < WIDE else 0.0
+    passes = Passes(data, "float32" if ready else settings.precision)
 
-    ready = SHARED_START if data.streamed or C < WIDE else 0.0
+    def evaluate(runs: list[Descent], active: list[int]) -> list[tuple[float, Tensor, bool]]:
+        if ready:
+            points = torch.stack([run.point for run in runs]).view(-1, C, d)
+            objectives, gradients = softmax_pass(data, points, lambdas[active])
+            return [(value, g.view(-1), True) for value, g in zip(objectives.tolist(), gradients, strict=True)]
+        (run,), (index,) = runs, active
+        near = not run.exact and passes.has_reference
+        return [(*(passes.near if near else passes.exact)(run.point, path[index]), not near)]
+
     runs = run_path(len(path), begin, evaluate, ready=ready, max_passes=settings.max_passes)
-    fits = [_finish(run, weight_decay, C, settings) for run, weight_decay in zip(runs, path, strict=True)]
+    fits = [
+        _finish(run, weight_decay, data.num_classes, settings) for run, weight_decay in zip(runs, path, strict=True)
+    ]
     return [fits[order.index(i)] for i in range(len(order))]
+
+
+def _scaled(gradient: Tensor, bias: float, d: int) -> Tensor:
+    """A column of ones, the bias, has curvature p (1 - p), about 1 / C, and no weight decay: weights have λ more. The
+    strongest directions of standardised weights have up to D times it; the root of D lies between, and did best.
+    """
+    gradient.view(-1, d)[:, -1] *= bias
+    return gradient
 
 
 def _extrapolated(points: list[Tensor], lambdas: list[float], now: float) -> Tensor:
@@ -75,12 +102,13 @@ def _moved(pair: Pair, change: float, d: int, *, in_place: bool) -> Pair:
     """The pair of the objective whose λ differs by `change`."""
     s, y = pair[0], pair[1] if in_place else pair[1].clone()
     y.view(-1, d)[:, :-1].add_(s.view(-1, d)[:, :-1], alpha=change)
-    curvature = float(s @ y)
+    curvature = dot(s, y)
     return s, y, 1 / curvature if curvature > 0 else 0.0
 
 
 def _finish(run: Descent, weight_decay: float, C: int, settings: Settings) -> Fit:
-    theta, gradient = run.best.view(C, -1), run.gradient.view(C, -1)
+    d = run.best.numel() // len(ranks.classes(C))
+    theta, gradient = (ranks.gather_classes(vector.view(-1, d), C) for vector in (run.best, run.gradient))
     certificate = {
         "objective": run.objective,
         "converged": run.converged,
@@ -91,6 +119,7 @@ def _finish(run: Descent, weight_decay: float, C: int, settings: Settings) -> Fi
         "bias_gradient_norm": float(gradient[:, -1].norm()),
         "gap_bound": float(gradient[:, :-1].double().square().sum()) / (2 * weight_decay) if weight_decay else None,
         "passes": run.passes,
+        "float32_passes": run.exact_passes,
     }
     if not run.converged:
         log.warning(
