@@ -14,6 +14,8 @@ from torch import Tensor
 from probe.normal import Normal
 from store.errors import BadValue
 
+DEPENDENT = 1e-12
+"""A column of which others leave a smaller part is their combination, within float64."""
 Subset = tuple[int, ...]
 """Candidates, ascending."""
 Pairs = Mapping[tuple[int, int], Tensor]
@@ -90,6 +92,7 @@ class Sweep:
     def __init__(self, normal: Normal, rows: Sequence[Tensor]) -> None:
         """rows: of each candidate the rows to score, prepared, less `normal.mean`, (d, n), in the logits' dtype."""
         self.normal, self.rows, self.kind = normal, dict(enumerate(rows)), rows[0].dtype
+        self._floor: dict[int, Tensor] = {}
         self._free: dict[tuple[torch.Size, torch.dtype], list[Tensor]] = {}
 
     def __call__(self, top: Node, weight_decay: float, use: Use) -> None:
@@ -101,6 +104,7 @@ class Sweep:
         gram = {(i, j): normal.block(i, j) for a, i in enumerate(top.later) for j in top.later[a:]}
         for i in top.later:
             gram[i, i] = gram[i, i] + weight_decay * torch.eye(normal.dims[i], dtype=torch.float64, device=device)
+        self._floor = {i: DEPENDENT * gram[i, i].diagonal() for i in top.later}
         constant = normal.mean_C.to(self.kind)[:, None].expand(-1, self.rows[0].shape[1])
         state = _State(gram, dict(enumerate(normal.cross)), self.rows, constant)
         try:
@@ -140,9 +144,10 @@ class Sweep:
         """
         return sum(self.normal.dims[j] for j in child.later) < child.below * len(self.normal.mean_C)
 
-    @staticmethod
-    def _step(block: int, child: Node, state: _State) -> _Step:
+    def _step(self, block: int, child: Node, state: _State) -> _Step:
         factor = torch.linalg.cholesky(state.gram[block, block])
+        if bool((factor.diagonal().square() <= self._floor[block]).any()):
+            raise torch.linalg.LinAlgError
         right = torch.cat([state.cross[block], *(state.gram[block, j] for j in child.later)], 1)
         right = torch.linalg.solve_triangular(factor, right, upper=False)
         cross, *halves = right.split(

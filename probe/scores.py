@@ -52,6 +52,7 @@ class Scorer:
         self.device = rounds[0].normal.mean_C.device
         self._parts = [(r, start) for r, one in enumerate(rounds) for start in range(0, len(one.y_N), self.chunk)]
         self._first = self._prepared(*self._parts[0]) if len(self._parts) == 1 else None
+        self._stop = threading.Event()
         self._sweeps: dict[int, tuple[tuple[int, int], Sweep]] = {}
 
     def __call__(self, wanted: Iterable[Subset], order: Sequence[int]) -> dict[Subset, Score]:
@@ -95,10 +96,13 @@ class Scorer:
             yield from map(walk, mine)
             return
         before = torch.get_num_threads()
+        pool = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,))
         try:
-            with ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                yield from pool.map(walk, mine)
+            yield from pool.map(walk, mine)
         finally:
+            self._stop.set()  # interrupted: the other walks end at their next subset, not after minutes
+            pool.shutdown(cancel_futures=True)
+            self._stop.clear()
             self._sweeps.clear()
             torch.set_num_threads(before)
 
@@ -111,6 +115,8 @@ class Scorer:
             done += len(y)
 
             def use(subset: Subset, logits: Tensor, y: Tensor = y, at: slice = at) -> None:
+                if self._stop.is_set():
+                    raise InterruptedError
                 hits, found = judge(logits, y)
                 correct[index[subset], at] = hits.cpu().numpy()
                 likelihood[index[subset]] += found

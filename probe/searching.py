@@ -59,7 +59,8 @@ def search(root: Root, config: SearchConfig) -> dict[str, Any]:
     largest = config.budget or count
     folds = config.folds if config.select == "kfold" else 1
     threads = torch.get_num_threads() if device.type == "cpu" else 1
-    plan = plan_memory(found, config.memory, folds, min(threads, len(config.weight_decay)))
+    at_once = min(worth.number_of_subsets(count, largest), config.limit)
+    plan = plan_memory(found, config.memory, folds, min(threads, len(config.weight_decay)), at_once)
     several, made = rounds(root, found, probing, device)
     times.append(time.monotonic())
     scorer = Scorer(several, config.weight_decay, chunk=plan.chunk, threads=plan.threads)
