@@ -7,8 +7,9 @@
     python tests/benchmarks/bench_search.py table FOLDER --rows 200000,20000
 
 The steps are apart because each takes minutes: `ours` may be given a part of the grid at a time, and keeps what it
-found beside the features. Every weight decay walks the same lattice: where only some were, the table scales their time. The peer is this project's own ridge solver, on features that lie in memory already: reading
-them is not timed. Its seconds at 2, 5 and 8 backbones give those of every size by a parabola.
+found beside the features. Every weight decay walks the same lattice: where only some were, the table scales their time.
+The peer is this project's own ridge solver, on features that lie in memory already: reading them is not timed. Its
+seconds at 2, 5 and 8 backbones give those of every size by a parabola.
 """
 
 import argparse
@@ -168,8 +169,10 @@ def table(o: argparse.Namespace, rows: int) -> None:
     print("| " + " | ".join(cells) + " |")
 
 
-HEAD = ["N", "blocks, s", "search, s (weight decays walked)", "ridge on each, s (extrapolated)", "ratio", "ratio, blocks there", "peak, GB",
-        "an eleventh, s (blocks)", "top-1 differs by, points"]  # fmt: skip
+HEAD = [
+    "N", "blocks, s", "search, s (weight decays walked)", "ridge on each, s (extrapolated)", "ratio",
+    "ratio, blocks there", "peak, GB", "an eleventh, s (blocks)", "top-1 differs by, points",
+]  # fmt: skip
 STEPS = {"make": make, "ours": ours, "peer": peer, "add": add, "table": table}
 
 
