@@ -109,7 +109,7 @@ class Sweep:
         state = _State(gram, dict(enumerate(normal.cross)), self.rows, constant)
         try:
             self._walk(top, state, use)
-        except torch.linalg.LinAlgError:
+        except ArithmeticError:
             raise BadValue(
                 f"ridge: columns of the candidates depend on each other at weight decay {weight_decay:g}: "
                 "give a larger --weight-decay"
@@ -145,9 +145,9 @@ class Sweep:
         return sum(self.normal.dims[j] for j in child.later) < child.below * len(self.normal.mean_C)
 
     def _step(self, block: int, child: Node, state: _State) -> _Step:
-        factor = torch.linalg.cholesky(state.gram[block, block])
-        if bool((factor.diagonal().square() <= self._floor[block]).any()):
-            raise torch.linalg.LinAlgError
+        factor, info = torch.linalg.cholesky_ex(state.gram[block, block])
+        if int(info) or bool((factor.diagonal().square() <= self._floor[block]).any()):
+            raise ArithmeticError
         right = torch.cat([state.cross[block], *(state.gram[block, j] for j in child.later)], 1)
         right = torch.linalg.solve_triangular(factor, right, upper=False)
         cross, *halves = right.split(
