@@ -193,7 +193,8 @@ def _publish(
     parts = {part: {k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(f"{part}.")}
              for part in ("trunk", "heads")}  # fmt: skip
     place = folder if after == epochs else folder / f"e{after}"
-    head = one_head(net.heads, parts["heads"]) if classifies else None
+    alike = net.heads[:1] if len(about["made"]["target"]) == len(net.heads) else net.heads  # not those of other targets
+    head = one_head(alike, parts["heads"]) if classifies else None
     publish(place, parts["trunk"], head, {**about, "epochs": after, "log": line})
 
 
