@@ -122,6 +122,7 @@ def test_a_diverging_run_stops_with_its_last_good_state(tmp_path: Path) -> None:
         (["--name", "resnet18"], "a published backbone is called so"),
         (["--name", "../a"], "cannot be stored"),
         (["--image-size", "2"], "--image-size 2: at least 8"),
+        (["--image-size", "8"], "conv4w0.25 cannot see images of .8, 8. pixels"),
         (["--arch", "conv4w0.01"], "must make that a whole number"),
     ],
 )
