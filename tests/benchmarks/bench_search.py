@@ -99,7 +99,8 @@ def search(o: argparse.Namespace, rows: int, *flags: str) -> dict:
 def ours(o: argparse.Namespace, rows: int) -> None:
     low, _, high = o.decays.partition(":")
     grid = RIDGE[int(low or 0) : int(high or len(RIDGE))]
-    found = search(o, rows, "--features", "net*", "--weight-decay", ",".join(map(repr, grid)))
+    bound = ("--memory", o.memory) if o.memory else ()
+    found = search(o, rows, "--features", "net*", "--weight-decay", ",".join(map(repr, grid)), *bound)
     keep(o, rows, f"ours-{low}", {**found, "decays": len(grid), "grid": grid})
     print(f"N = {rows}, {len(grid)} weight decays: blocks {found['seconds']['blocks']:.1f} s ({found['blocks_made']} "
           f"made), search {found['seconds']['search']:.1f} s, peak {found['peak'] / 1e9:.2f} GB")  # fmt: skip
@@ -194,6 +195,7 @@ def main() -> None:
     p.add_argument("--classes", type=int, default=100)
     p.add_argument("--backbones", type=int, default=10)
     p.add_argument("--decays", default=":", help="part of the grid of 20, low:high")
+    p.add_argument("--memory", help="of `ours`, such as 2GB")
     o = p.parse_args()
     if o.step == "table":
         print("\n".join("| " + " | ".join(line) + " |" for line in (HEAD, ["---"] * len(HEAD))))
