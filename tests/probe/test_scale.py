@@ -37,7 +37,7 @@ def row_of(capsys, *argv):
 
 
 def stream_all(splits, budget, *rest):
-    kept, pairs = hold(splits, 1 << 40, *rest)
+    kept, pairs = hold(splits, 1 << 40, *rest)  # a budget that holds everything
     assert all(isinstance(split.data.pieces[0][0], Held) for split in kept.values())
     return splits, pairs
 
@@ -55,6 +55,24 @@ def test_streaming_gives_what_memory_gives(stored, capsys, monkeypatch, solver) 
         assert one["val_nll"] == pytest.approx(other["val_nll"], rel=1e-6)
     assert held["top1"] == streamed["top1"]
     assert ("nll" in held) == (solver not in ("ridge", "nearest"))
+
+
+def test_what_is_read_a_few_times_is_not_held_unasked(stored, capsys, monkeypatch) -> None:
+    seen = {}
+
+    def watched(splits, budget, solver, *rest):
+        kept, pairs = hold(splits, budget, solver, *rest)
+        seen[solver, budget] = {role: split.data.streamed for role, split in kept.items()}
+        return kept, pairs
+
+    monkeypatch.setattr("probe.probing.hold", watched)
+    for solver in ("lbfgs", "ridge", "sgd"):
+        for extra in ([], ["--memory", "8GB"]):
+            row_of(capsys, "--features", "a,b", "--store", stored, "--solver", solver, "--epochs", "1", *extra)
+    nothing = {"train": False, "val": False, "test": False}
+    assert seen.pop(("lbfgs", None)) == {**nothing, "test": True}
+    assert seen.pop(("ridge", None)) == dict.fromkeys(nothing, True)
+    assert set(map(str, seen.values())) == {str(nothing)}
 
 
 def test_a_budget_that_cannot_hold_the_solver_says_what_it_needs(stored) -> None:
