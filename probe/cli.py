@@ -133,6 +133,8 @@ def check(config: ProbeConfig) -> None:
         if value is not None and value < least:
             raise BadValue(f"--{flag} {value}: at least {least}")
     check_objective(config)
+    if not 0 < config.temperature < float("inf"):
+        raise BadValue(f"--temperature {config.temperature:g}: above 0, and finite")
     if config.weight_decay and not SOLVERS[config.solver].weight_decay:
         raise BadValue(f"--solver {config.solver} has no weight decay: leave out --weight-decay")
     if config.shard == "classes" and config.solver not in ("lbfgs", "sgd"):

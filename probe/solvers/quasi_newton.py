@@ -25,6 +25,8 @@ ROUGH_STEP = 0.1
 """A step that rough evaluations shorten below it is theirs, not the objective's."""
 CHECKS = 3
 """So often a run that thought it had converged is sent back to rough evaluations; then it gets exact ones."""
+TINY = 1e-30
+"""Of float32 numbers: quotients of smaller ones are noise, or no numbers."""
 STALL = 5
 """So many accepted steps in a row without a fall above the noise end a run."""
 
@@ -82,7 +84,7 @@ class Descent:
                 return
             s, y = self.point - self.best, gradient - self.gradient
             curvature = dot(s, y)
-            if curvature > 1e-12 * dot(y, y):
+            if curvature > 1e-12 * dot(y, y) > TINY:
                 self.pairs.append((s, y, 1 / curvature))
             self._flat = 0 if objective < self.objective * (1 - noise) else self._flat + 1
         self.best, self.objective, self.gradient, self.sure = self.point, objective, gradient, exact
