@@ -11,7 +11,7 @@ import pytest
 
 from probe.cli import main
 from probe.data import Held
-from probe.memory import hold
+from probe.memory import UNASKED, hold
 from store.errors import BadValue
 
 REPO = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ def test_streaming_gives_what_memory_gives(stored, capsys, monkeypatch, solver) 
     if solver == "lbfgs":  # the path's order of passes differs where features stream
         monkeypatch.setattr("probe.solvers.lbfgs.SHARED_START", 0.0)
     held = row_of(capsys, *argv)
-    monkeypatch.setattr("probe.probing.hold", lambda *a: (a[0], 20))
+    monkeypatch.setattr("probe.probing.hold", lambda *a: (a[0], UNASKED))
     streamed = row_of(capsys, *argv)
     assert held["num_samples"] == 88
     for one, other in zip(held["grid"], streamed["grid"], strict=True):
