@@ -12,6 +12,7 @@ from torch import Tensor
 from probe.prepare import Prepare
 from store.concat import Concat
 
+CPU = torch.device("cpu")
 CHUNK_BYTES = 8 << 20
 """Of float32 features in one step of a pass: small enough for a processor's cache, large enough for a product."""
 
@@ -72,7 +73,7 @@ class Streamed:
             edge += high - low
         return out
 
-    def load(self, rows: np.ndarray, device: torch.device) -> Held:
+    def load(self, rows: np.ndarray, device: torch.device = CPU) -> Held:
         """These rows, ascending, into the memory of a device, a block at a time."""
         dtype = torch.float16 if self.dtype == np.float16 else torch.float32
         x_ND = torch.empty((len(rows), self.shape[1]), dtype=dtype, device=device)
