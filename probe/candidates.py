@@ -90,7 +90,8 @@ class _Part:
         return part_N if rows is None else part_N[rows]
 
     def load(self, rows: np.ndarray) -> np.ndarray:
-        return Streamed(self.split.x, self.ranges).load(rows).x_ND
+        held: np.ndarray = Streamed(self.split.x, self.ranges).load(rows).x_ND.numpy()
+        return held
 
     def labels(self, rows: np.ndarray) -> np.ndarray:
         found: np.ndarray = self.classes[self.split.target.index[rows]]
