@@ -28,7 +28,8 @@ def write(folder: Path, repeats: int, file: Path) -> str:
 
 
 def _intro(folder: Path, found: dict[str, list[int]]) -> list[str]:
-    minutes = json.loads((folder / "seconds.json").read_text()) / 60
+    halves = [folder / f"{kind}-r{repeat}/seconds" for kind, repeats in found.items() for repeat in repeats]
+    minutes = sum(float(half.read_text()) for half in halves) / 60
     fashion, emoji = (len(found[kind]) for kind in KINDS)
     text = f"""
         `make reproduce` ({minutes:.0f} minutes on two cores). Fashion-MNIST: ResNet10 of a quarter of the
