@@ -45,6 +45,8 @@ def test_tests_mirror_the_source(package: str) -> None:
         ["store", "--help"],
         ["probe", "--help"],
         ["fewshot", "--help"],
+        ["probe.report", "--help"],
+        ["probe.report", "--list"],
     ],
     ids=" ".join,
 )

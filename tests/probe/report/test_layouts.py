@@ -1,0 +1,71 @@
+import json
+import shlex
+
+import pytest
+
+from extract.cli import build_parser as extract_parser
+from probe.cli import build_parser as probe_parser
+from probe.report.cli import main
+from probe.report.layouts import LAYOUTS
+from probe.report.paper import paper_numbers
+from probe.report.rows import read_results
+from store.records import write_record
+
+ENTRIES = [entry for layout in LAYOUTS.values() for section in layout.sections for entry in section.entries]
+
+
+def test_the_papers_numbers() -> None:
+    numbers = paper_numbers()
+    assert len(numbers) == 321
+    exact = numbers["camelyon17_test_acc", "IID-tune/vREx", "CAT20"]
+    assert (exact.value, exact.spread, exact.exact, exact.tolerance) == (76.4, 0.5, True, None)
+    read_off = numbers["supervised_linear_probe", "inat18", "cat10"]
+    assert (read_off.value, read_off.exact, read_off.tolerance) == (49.65, False, 0.1)
+
+
+def test_every_entry_is_a_number_of_the_paper_once() -> None:
+    keys = [entry.paper for entry in ENTRIES]
+    assert set(keys) <= paper_numbers().keys()
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_without_records_each_row_says_what_makes_it(root, capsys, name) -> None:
+    assert main(["--store", root.url, "--layout", name]) == 0
+    text = capsys.readouterr().out
+    for section in LAYOUTS[name].sections:
+        for entry in section.entries:
+            assert f"{entry.number.value:.2f}" in text
+            assert all(command in text for command in entry.commands)
+            assert bool(entry.commands) == bool(entry.match)
+
+
+def test_ours_beside_the_papers(root, probed, capsys) -> None:
+    features = "supervised_resnet50_run0,supervised_resnet50_run1"
+    for seed, top1 in enumerate((0.75, 0.77)):
+        write_record(root, probed(features, top1, dataset="cifar100", solver="sgd", seed=seed))
+    write_record(root, probed(features, 0.9, dataset="cifar100", solver="ridge"))
+    write_record(root, probed(features, 0.9, dataset="cifar100", target="coarse", solver="sgd"))
+    layout = LAYOUTS["supervised"]
+    assert layout.measured(read_results(root, [])) == 1
+    assert main(["--store", root.url, "--layout", "supervised", "--json"]) == 0
+    cells = json.loads(capsys.readouterr().out)["sections"][0]["cells"]
+    (cell,) = [cell for cell in cells if cell["ours"]]
+    assert (cell["row"], cell["column"], cell["paper"]["value"]) == ("cat2", "cifar100", 76.10)
+    assert cell["ours"]["accuracy"] == pytest.approx(0.76)
+    assert (cell["ours"]["runs"], cell["commands"]) == (2, [])
+    assert cell["difference"] == pytest.approx(76 - 76.10)
+    assert main(["--store", root.url, "--layout", "supervised"]) == 0
+    text = capsys.readouterr().out
+    assert "−0.1" in text
+    assert "cat2 is made by" in text, "of the other datasets"
+
+
+PARSERS = {"extract": extract_parser, "probe": probe_parser}
+
+
+def test_commands_are_what_the_parsers_read() -> None:
+    for command in dict.fromkeys(command for entry in ENTRIES for command in entry.commands):
+        words = shlex.split(command)
+        assert words[:2] == ["python", "-m"]
+        PARSERS[words[2]]().parse_args(words[3:])
