@@ -6,7 +6,8 @@ docs/adding-a-backbone.md.
 
 from dataclasses import dataclass
 
-from extract.models import ARCHITECTURES
+from extract.models import ARCHITECTURES, find_architecture
+from extract.recipes import Recipe
 from extract.weights import Weights
 from store.errors import BadValue, UnknownName
 
@@ -23,13 +24,16 @@ class Backbone:
     dim: int | None
     """D, the columns this backbone adds to a concatenation; None: known once the network is built."""
     weights: Weights | None
-    recipe: str
+    recipe: str | Recipe
     """A row of extract/recipes.py; `own`: the preprocessing that comes with the network."""
     note: str = ""
+    head: str | None = None
+    """The file of its classifier, where that is not in the weights: extract/trained.py."""
 
 
 def _row(name: str, arch: str, weights: Weights | None, note: str = "", recipe: str = "") -> Backbone:
-    own = ARCHITECTURES[arch]
+    own = find_architecture(arch)
+    assert own is not None, arch
     return Backbone(name=name, arch=arch, dim=own.dim, weights=weights, recipe=recipe or own.recipe, note=note)
 
 
@@ -223,14 +227,21 @@ FAMILIES: dict[str, str] = {
 }
 
 
-def find_backbone(name: str) -> Backbone:
-    """The row of `name`: a backbone, an alias, or one of `FAMILIES`. Raises UnknownName with the nearest names."""
+def find_backbone(name: str, backbones: str | None = None) -> Backbone:
+    """The row of `name`: a backbone, an alias, what was trained below `backbones`, or one of `FAMILIES`.
+
+    Raises: UnknownName with the nearest names; BadValue: a folder below `backbones` that holds no whole backbone.
+    """
+    from extract.trained import find_trained, trained_names
+
     name = ALIASES.get(name, name)
     if name in BACKBONES:
         return BACKBONES[name]
+    if (trained := find_trained(name, backbones)) is not None:
+        return trained
     family, colon, rest = name.partition(":")
     if not colon:
-        raise UnknownName("backbone", name, (*BACKBONES, *ALIASES), LIST)
+        raise UnknownName("backbone", name, (*BACKBONES, *ALIASES, *trained_names(backbones)), LIST)
     if not rest:
         raise BadValue(f"backbone {name!r} lacks the name after the colon, as in torchvision:resnet50; {LIST}")
     if family == "random":
@@ -240,6 +251,6 @@ def find_backbone(name: str) -> Backbone:
 
 def _random(name: str, arch: str) -> Backbone:
     arch = BACKBONES[arch].arch if arch in BACKBONES else arch
-    if arch not in ARCHITECTURES:
+    if find_architecture(arch) is None:
         raise UnknownName("architecture", arch, ARCHITECTURES, LIST)
     return _row(name, arch, None, "untrained")

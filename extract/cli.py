@@ -32,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--store", default=default.store, help="folder or s3://bucket/prefix (default: %(default)s)")
     p.add_argument("--weights", metavar="FILE", help="weights file for the one backbone named")
     p.add_argument("--weights-root", metavar="DIR", help="where weights files are kept")
+    p.add_argument("--backbones", metavar="DIR", help="where trained backbones are kept (default: data/backbones)")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
     p.add_argument("--precision", default=default.precision, help="auto, fp32, bf16, fp16 (default: auto)")
     p.add_argument("--dtype", default=default.dtype, help="float16 or float32 in the store (default: %(default)s)")
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.pop("list"):
         from extract.listing import backbone_table
 
-        print(backbone_table())
+        print(backbone_table(options["backbones"]))
         return 0
     if options.pop("list_datasets"):
         from extract.listing import dataset_table
@@ -96,6 +97,6 @@ def check_names(config: ExtractConfig) -> None:
     from extract.datasets import find_dataset
 
     for name in config.backbone:
-        find_backbone(name)
+        find_backbone(name, config.backbones)
     for name in config.dataset:
         find_dataset(name)

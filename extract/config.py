@@ -27,6 +27,8 @@ class ExtractConfig:
     weights: str | None = None
     """A file for the one backbone that is named, instead of the cache."""
     weights_root: str | None = None
+    backbones: str | None = None
+    """Where what was trained here lies; None: $BACKBONES, or data/backbones."""
     device: str = "auto"
     precision: str = "auto"
     """auto, fp32, bf16 or fp16: extract/precision.py."""

@@ -69,7 +69,7 @@ def work(config: ExtractConfig) -> Iterator[tuple[Images, list[Seen]]]:
     """Every split that is asked for, with what is to see it."""
     device = pick_device(config.device)
     nets = [
-        Network(partial(load, name, config.weights, config.weights_root), device, config.precision)
+        Network(partial(load, name, config.weights, config.weights_root, config.backbones), device, config.precision)
         for name in config.backbone
     ]
     for dataset in config.dataset:
@@ -119,7 +119,9 @@ def _extract(root: Root, config: ExtractConfig, images: Images, seen: list[Seen]
             lanes[i] = Lane(writer, recipe, forward, writer.choices["batch_size"])
     bad = _fill(config, images, list(lanes.values()), seconds) if lanes else 0
     for i, lane in lanes.items():
-        done = lane.writer.commit({"versions": versions(), "batch_size": lane.batch_size}, seen[i][0].error)
+        net = seen[i][0]
+        told = {"versions": versions(), "batch_size": lane.batch_size, **net.cost(lane.recipe)}
+        done = lane.writer.commit(told, net.error)
         made[i] = _made(lane.writer, lane.recipe.view, lane.extracted, bad, "extracted" if done else "unfinished")
     return [made[i] for i in range(len(seen))]
 

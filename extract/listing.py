@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from extract.backbones import BACKBONES, FAMILIES
 from extract.datasets import DATASETS, is_present
 from extract.models.costs import COSTS
+from extract.trained import trained_names
 from store.tables import text_table
 
 if TYPE_CHECKING:
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from extract.plan import Planned
 
 
-def backbone_table() -> str:
+def backbone_table(backbones: str | None = None) -> str:
+    """The rows of the table, the families, and what was trained below `backbones`."""
     rows = [
         (
             name,
@@ -27,9 +29,10 @@ def backbone_table() -> str:
         for name, row in BACKBONES.items()
     ]
     more = "\n".join(f"{name}: {what}" for name, what in FAMILIES.items())
-    return (
-        text_table(("backbone", "architecture", "dim", "10^6 params", "GMACs", "recipe", "what"), rows) + f"\n\n{more}"
-    )
+    trained = trained_names(backbones)
+    here = f"\n\ntrained here: {', '.join(trained)}" if trained else ""
+    header = ("backbone", "architecture", "dim", "10^6 params", "GMACs", "recipe", "what")
+    return f"{text_table(header, rows)}\n\n{more}{here}"
 
 
 def dataset_table(data_root: str) -> str:

@@ -12,11 +12,12 @@ import torch
 from torch import nn
 
 from extract.backbones import Backbone, find_backbone
-from extract.checkpoints import Parts, check
+from extract.checkpoints import Parts, check, flat
 from extract.containers import open_container
 from extract.layouts import LAYOUTS
-from extract.models import ARCHITECTURES
+from extract.models import find_architecture
 from extract.models.foreign import Foreign, build_foreign, measure_dim
+from extract.models.joint import SideBySide
 from extract.models.untrained import fill_untrained
 from extract.recipes import RECIPES, Recipe
 from extract.weights import Weights, find_weights, sha256_file, verify_file
@@ -42,13 +43,17 @@ class Loaded:
         return self.filled().eval().requires_grad_(requires_grad=False)
 
 
-def load(name: str, weights: str | None = None, weights_root: str | None = None) -> Loaded:
+def load(
+    name: str, weights: str | None = None, weights_root: str | None = None, backbones: str | None = None
+) -> Loaded:
     """Build the backbone `name` and fill it from `weights`, or from where its weights lie below `weights_root`.
+
+    What was trained here lies below `backbones`: extract/trained.py.
 
     Memory: one copy of the weights; the file is read tensor by tensor, into the network.
     Raises: UnknownName; BadValue: no weights, weights that do not fit, a hostile or damaged file.
     """
-    backbone = find_backbone(name)
+    backbone = find_backbone(name, backbones)
     built = build(backbone, given=weights is not None)
     if weights is not None and built.weights is None:
         raise BadValue(f"{name} has no weights to load: --weights {weights} cannot be used with it")
@@ -57,7 +62,7 @@ def load(name: str, weights: str | None = None, weights_root: str | None = None)
         path, sha256 = _verified(backbone.name, built.weights, weights, weights_root)
         filled = partial(_fill, built.net, _parts(path, backbone.name, built.weights, built.net))
     else:
-        if backbone.arch in ARCHITECTURES:
+        if find_architecture(backbone.arch):
             fill_untrained(built.net)
         sha256, filled = sha256_parameters(built.net), lambda: built.net
     return Loaded(
@@ -71,13 +76,17 @@ def load(name: str, weights: str | None = None, weights_root: str | None = None)
 
 
 def load_head(
-    name: str, weights: str | None = None, weights_root: str | None = None
+    name: str, weights: str | None = None, weights_root: str | None = None, backbones: str | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The classifier in a backbone's weights: weight (C, D) and bias (C,) or None, float32.
 
     Raises: BadValue: these weights hold no classifier.
     """
-    backbone = find_backbone(name)
+    backbone = find_backbone(name, backbones)
+    if backbone.head is not None and weights is None:
+        parts = flat(open_container(Path(backbone.head)))
+        bias = parts.get("bias")
+        return parts["weight"].read().numpy(), None if bias is None else bias.read().numpy()
     built = build(backbone, given=True)
     if built.weights is None:
         raise BadValue(f"{name} has no file of weights, so no classifier")
@@ -85,20 +94,35 @@ def load_head(
     head = _parts(path, backbone.name, built.weights, built.net).head
     if head is None:
         raise BadValue(f"{path}: these weights hold no classifier; use those of a supervised or fine-tuned backbone")
-    weight, bias = head
-    return weight.read().float().numpy(), None if bias is None else bias.read().float().numpy()
+    w, b = head
+    return w.read().float().numpy(), None if b is None else b.read().float().numpy()
 
 
 def build(backbone: Backbone, *, given: bool) -> Foreign:
     """The network, on the meta device where it is one of ours: it takes no memory until it is filled."""
-    if backbone.arch not in ARCHITECTURES:
-        return build_foreign(backbone.arch, given=given)
-    row = ARCHITECTURES[backbone.arch]
+    if find_architecture(backbone.arch) is None and "+" not in backbone.arch:
+        found = build_foreign(backbone.arch, given=given or backbone.weights is not None)
+    else:
+        with torch.device("meta"):
+            found = Foreign(build_network(backbone.arch), RECIPES["imagenet_224"], None, backbone.arch)
+    recipe = RECIPES.get(backbone.recipe, found.recipe) if isinstance(backbone.recipe, str) else backbone.recipe
+    return found._replace(recipe=recipe, weights=backbone.weights or found.weights)
+
+
+def build_network(arch: str) -> nn.Module:
+    """A network with the values that it starts training from, drawn from torch's generator, without its head.
+
+    Args:
+        arch: a row of extract/models, `torchvision:NAME` or `timm:NAME`; several by + are side by side.
+    """
+    if "+" in arch:
+        return SideBySide([build_network(part) for part in arch.split("+")])
+    row = find_architecture(arch)
+    if row is None:
+        return build_foreign(arch, given=True).net
     module, _, function = row.build.partition(":")
-    build = getattr(importlib.import_module(f"extract.models.{module}"), function)
-    with torch.device("meta"):
-        net = build(**row.options)
-    return Foreign(net, RECIPES[backbone.recipe], backbone.weights, backbone.arch)
+    net: nn.Module = getattr(importlib.import_module(f"extract.models.{module}"), function)(**row.options)
+    return net
 
 
 def _verified(name: str, known: Weights, file: str | None, root: str | None) -> tuple[Path, str]:

@@ -6,11 +6,13 @@ from itertools import islice
 
 import torch
 
+from extract.cost import count_flops, count_parameters
 from extract.datasets.common import Images
 from extract.images import decoded
 from extract.loading import Loaded
 from extract.precision import MIN_COSINE, Forward, compare, largest_batch, pick_precision, reference
 from extract.recipes import Recipe
+from extract.transforms import input_size
 from store.errors import BadValue
 
 log = logging.getLogger("extract")
@@ -34,6 +36,7 @@ class Network:
         self.precision = pick_precision(precision, device)
         self.error: dict[str, float] = {}
         """Measured against float32 on the first images: precision.compare."""
+        self._parameters = 0
         self._forward: Forward | None = None
 
     def ready(self, images: Images, recipe: Recipe) -> Forward:
@@ -48,6 +51,7 @@ class Network:
             )
             batch = [sample.pixels[recipe] for sample in islice((s for s in found if not s.bad), CHECKED_IMAGES)]
             found.close()
+            self._parameters = count_parameters(self.loaded.net)
             want = reference(self.loaded.net, batch, recipe, self._device) if batch else None
             self._forward = self._make(self.precision)
             if want is not None:
@@ -62,6 +66,12 @@ class Network:
         if asked or self._device.type == "cpu" or not self._forward:
             return asked or CPU_BATCH
         return largest_batch(self._forward, self.loaded.recipe, GPU_BATCH)
+
+    def cost(self, recipe: Recipe) -> dict[str, int]:
+        """`parameters`, and `flops_per_image` where it can be told, for the manifest. Call `ready` first."""
+        size = input_size(recipe)
+        flops = count_flops(self.loaded.net, size) if size else None
+        return {"parameters": self._parameters} | ({} if flops is None else {"flops_per_image": flops})
 
     def _make(self, precision: str, *, fold: bool = True) -> Forward:
         net = self.loaded

@@ -99,6 +99,7 @@ RECIPES: dict[str, Recipe] = {
     "lite0_224": Recipe(resize=256, crop=224, interpolation="bicubic", mean=_LITE_MEAN, std=_LITE_STD),
     "lite1_240": Recipe(resize=272, crop=240, interpolation="bicubic", mean=_LITE_MEAN, std=_LITE_STD),
     "lite2_260": Recipe(resize=292, crop=260, interpolation="bicubic", mean=_LITE_MEAN, std=_LITE_STD),
+    "small_32": Recipe(resize=32, crop=32, augment=Augment(scale=(0.4, 1.0))),
     "pixels_16": Recipe(resize=(16, 16), crop=None, mean=(0.0,) * 3, std=(1.0,) * 3),
 }
 

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from probe.config import BATCH_NORMS, SELECT, ProbeConfig
+from probe.config import BATCH_NORMS, OBJECTIVES, SELECT, TUNINGS, ProbeConfig
 from probe.solvers import SOLVERS
 from store.errors import BadValue, UnknownName
 from store.root import default_root, open_root
@@ -57,21 +57,45 @@ def build_parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--dataset", default=default.dataset, help="dataset name (%(default)s)")
     p.add_argument("--target", default=default.target, help="target column to predict (%(default)s)")
-    p.add_argument("--group", help="target column with each sample's group: accuracy per group, and the worst")
+    p.add_argument(
+        "--group",
+        metavar="COLUMN[=A,B:C:D]",
+        help="target column with each sample's group: accuracy per group, and the worst; with --objective also which "
+        "groups train, tune and test",
+    )
     p.add_argument("--store", help="path or s3:// URL ($FEATURE_STORE or data/features)")
     for split in ("train", "val", "test"):
         p.add_argument(f"--{split}", default=split, metavar="SPLIT", help=f"split to use as {split} (%(default)s)")
-    p.add_argument("--solver", default=default.solver, help="%(default)s; --list shows all")
+    p.add_argument("--solver", help=f"{default.solver}, with --objective balanced; --list shows all")
     p.add_argument("--weight-decay", type=floats, metavar="1e-6,1e-5", help="grid; the solver's own by default")
-    g = p.add_argument_group("sgd and cosine")
+    g = p.add_argument_group("out of distribution", "Needs --group. Both tunings come from one run; --select heads it.")
+    g.add_argument("--objective", type=names, default=(), metavar="erm,vrex", help=f"of {', '.join(OBJECTIVES)}")
+    g.add_argument(
+        "--penalty", type=floats, default=default.penalty, metavar="0,1,10", help="of vrex: a grid (9 of them)"
+    )
+    g.add_argument(
+        "--anneal", type=integers, default=default.anneal, metavar="0,500", help="of vrex: steps without it, a grid (0)"
+    )
+    g.add_argument(
+        "--id-val",
+        default=default.id_val,
+        metavar="SPLIT",
+        help="of the training groups, as --val is of others (%(default)s)",
+    )
+    g.add_argument("--wilds", metavar="DIR", help="write predictions of camelyon17 as WILDS' evaluator reads them")
+    g = p.add_argument_group("sgd and cosine, and --objective")
     g.add_argument(
         "--lr", type=floats, default=default.lr, metavar="0.1,0.01", help="grid; the solver's own by default"
     )
-    g.add_argument("--seeds", type=integers, default=default.seeds, metavar="0,1", help="grid of random starts (0)")
     g.add_argument(
-        "--epochs", type=int, default=default.epochs, help="%(default)s, lr divided by 10 after 8, 16, 24/28"
+        "--seeds",
+        type=integers,
+        default=default.seeds,
+        metavar="0,1",
+        help="grid of random starts (0; 0 to 4 of groups)",
     )
-    g.add_argument("--batch", type=int, default=default.batch, help="rows, over all ranks (%(default)s)")
+    g.add_argument("--epochs", type=int, help="28, lr divided by 10 after 8, 16, 24/28; balanced 10, fullbatch 200")
+    g.add_argument("--batch", type=int, help="rows, over all ranks (256; balanced 32)")
     g.add_argument("--batch-norm", default=default.batch_norm, choices=BATCH_NORMS, help="of sgd (%(default)s)")
     g.add_argument("--views", type=int, default=default.views, help="stored views of train, one an epoch (%(default)s)")
     g.add_argument(
@@ -80,7 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     g = p.add_argument_group("knn")
     g.add_argument("--k", type=integers, default=default.k, metavar="10,20", help="grid of neighbours (10,20,100)")
     g.add_argument("--temperature", type=float, default=default.temperature, help="of the votes (%(default)s)")
-    p.add_argument("--select", default=default.select, choices=SELECT, help="how to choose (%(default)s)")
+    p.add_argument("--select", default=default.select, choices=(*SELECT, *TUNINGS), help="how to choose (%(default)s)")
     p.add_argument("--folds", type=int, default=default.folds, help="of --select kfold (%(default)s)")
     p.add_argument("--seed", type=int, default=default.seed, help="of splits and starts (%(default)s)")
     p.add_argument("--device", default=default.device, help="auto, cpu, cuda, cuda:1 (%(default)s)")
@@ -98,8 +122,9 @@ def check(config: ProbeConfig) -> None:
         ("folds", config.folds, 2), ("epochs", config.epochs, 1), ("batch", config.batch, 1),
         ("views", config.views, 1), ("k", min(config.k), 1),
     ):  # fmt: skip
-        if value < least:
+        if value is not None and value < least:
             raise BadValue(f"--{flag} {value}: at least {least}")
+    check_objective(config)
     if config.weight_decay and not SOLVERS[config.solver].weight_decay:
         raise BadValue(f"--solver {config.solver} has no weight decay: leave out --weight-decay")
     if config.views > 1 and SOLVERS[config.solver].file != "sgd":
@@ -108,16 +133,41 @@ def check(config: ProbeConfig) -> None:
         )
 
 
+def check_objective(config: ProbeConfig) -> None:
+    """Raise `BadValue` where objective, group, solver and selection do not go together."""
+    for name in config.objective:
+        if name not in OBJECTIVES:
+            raise UnknownName("objective", name, OBJECTIVES, f"there are {', '.join(OBJECTIVES)}")
+    able = [name for name, solver in SOLVERS.items() if solver.groups]
+    if not config.objective:
+        if config.solver in able:
+            raise BadValue(f"--solver {config.solver} is for group objectives: add --objective erm, vrex or groupdro")
+        if config.select in TUNINGS or config.wilds:
+            flag = "--wilds" if config.wilds else f"--select {config.select}"
+            raise BadValue(f"{flag} is for --objective; without one, --val names the split to choose on")
+        return
+    what = f"--objective {','.join(config.objective)}"
+    if not config.group:
+        raise BadValue(f"{what} needs --group COLUMN: which target column says what group a sample is of")
+    if config.solver not in able:
+        raise BadValue(f"{what}: --solver {config.solver} minimises the mean loss alone; take {' or '.join(able)}")
+    if config.select not in ("val", *TUNINGS):
+        raise BadValue(f"{what}: --select {config.select} chooses without groups; take {' or '.join(TUNINGS)}")
+    if config.views > 1 or config.sub or config.average or config.predictions:
+        raise BadValue(f"{what} goes without --views, --sub, --average and --predictions (--wilds writes predictions)")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     options = vars(build_parser().parse_args(argv))
     as_json = options.pop("json")
     if options.pop("list"):
-        print("\n".join(f"{name:10}{solver.what}" for name, solver in SOLVERS.items()))
+        print("\n".join(f"{name:12}{solver.what}" for name, solver in SOLVERS.items()))
         return 0
     if not options["features"]:
         raise BadValue(
             "give --features a,b,c: which stored features to probe; `python -m store ls` shows what there is"
         )
+    options["solver"] = options["solver"] or ("balanced" if options["objective"] else ProbeConfig.solver)
     config = ProbeConfig(**{**options, "features": tuple(options["features"])})
     if config.solver not in SOLVERS:
         raise UnknownName("solver", config.solver, SOLVERS, "`python -m probe --list` shows all")

@@ -4,6 +4,11 @@ from dataclasses import dataclass
 
 BATCH_NORMS = ("affine", "plain", "none")
 SELECT = ("val", "kfold", "paper", "oracle")
+TUNINGS = ("id_val", "ood_val")
+"""What --select may also be with --objective; `val` is then `ood_val`."""
+OBJECTIVES = ("erm", "vrex", "groupdro")
+PENALTIES = (0.0, 0.5, 1.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0)
+"""Of vREx on frozen features: TjuJianyu/RFC scripts/camelyon17/camelyon17_erm_vrexlinear.sh."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,21 +18,32 @@ class ProbeConfig:
     dataset: str = "openmoji"
     target: str = "label"
     group: str | None = None
-    """A target column that names each sample's group: accuracy is also given per group and for the worst."""
+    """A target column that names each sample's group: accuracy is also given per group and for the worst. With an
+    objective also COLUMN=TRAIN:TUNE:TEST, which groups have which part: probe/groups.py.
+    """
+    objective: tuple[str, ...] = ()
+    """erm, vrex, groupdro: over the risks of the groups; (): plain probing."""
+    penalty: tuple[float, ...] = PENALTIES
+    """Grid of vrex."""
+    anneal: tuple[int, ...] = (0,)
+    """Grid of vrex: steps before the penalty counts."""
     store: str | None = None
     """Path or s3://; None: $FEATURE_STORE or data/features."""
     train: str = "train"
     val: str = "val"
+    id_val: str = "id_val"
+    """With an objective: the split of the training groups to tune on; `val` is that of other groups."""
     test: str = "test"
     solver: str = "lbfgs"
     weight_decay: tuple[float, ...] | None = None
     """λ of mean loss + λ/2 |W|², bias unpenalised; None: the solver's own grid."""
     lr: tuple[float, ...] = ()
     """Of sgd and cosine; (): the solver's own."""
-    seeds: tuple[int, ...] = (0,)
-    """Starts of sgd and cosine: grid members like the others."""
-    epochs: int = 28
-    batch: int = 256
+    seeds: tuple[int, ...] = ()
+    """Starts of sgd and cosine: grid members like the others; of an objective: its runs. (): the solver's own."""
+    epochs: int | None = None
+    batch: int | None = None
+    """None: the solver's own."""
     batch_norm: str = "affine"
     """Of sgd: affine, plain (no scale and shift), none."""
     views: int = 1
@@ -41,6 +57,8 @@ class ProbeConfig:
     """Also average separate heads of the single blocks, by logits and by probabilities: cat^sub."""
     predictions: bool = False
     """Keep per-sample predictions as predictions/<record id>.parquet in the store."""
+    wilds: str | None = None
+    """A folder for predictions under the names that WILDS' evaluator reads."""
     select: str = "val"
     folds: int = 5
     seed: int = 0

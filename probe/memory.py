@@ -35,8 +35,10 @@ WORKSPACE: dict[str, Callable[[int, int, int], int]] = {
     "lbfgs": lambda dim, classes, members: lbfgs_bytes(dim, classes, members, PAIRS[0]),
     "sgd": lambda dim, classes, members: 4 * 6 * members * classes * dim,
     "cosine": lambda dim, classes, members: 4 * 7 * members * classes * dim,
-    "ridge": lambda dim, classes, members: 20 * dim * dim + 4 * members * classes * dim,
+    "ridge": lambda dim, classes, members: 20 * dim**2 + 60 * dim * max(classes, 1024) + 4 * members * classes * dim,
     "nearest": lambda dim, classes, _: 16 * classes * dim,
+    "balanced": lambda dim, classes, members: 4 * 4 * members * classes * dim,
+    "fullbatch": lambda dim, classes, members: 4 * 8 * members * classes * dim,
 }
 """Bytes a solver needs beside the features, by (D, C, grid members). Not listed: it copies the features."""
 

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from probe import ranks
 from probe.data import Data
@@ -58,3 +59,18 @@ def softmax_pass(data: Data, theta_KCd: Tensor, weight_decay_K: Tensor) -> tuple
     gradient.div_(total)
     gradient[..., :-1] += weight_decay_K.to(gradient.dtype)[:, None, None] * theta_KCd[..., :-1]
     return loss_K / total + weight_decay_K * penalty_K, gradient
+
+
+def row_losses(logits: Tensor, y_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of each row (B, K), and its derivative by what SGD moves (B, K, rows): the two rows of a
+    difference move against each other, hence twice the derivative by the difference.
+    """
+    if logits.shape[-1] == 1:
+        sign_B1 = (2 * y_B - 1).to(logits.dtype)[:, None]
+        z = logits[..., 0] * sign_B1
+        return softplus(-z), (torch.sigmoid(-z) * (-2 * sign_B1))[..., None]
+    index = y_B[:, None, None].expand(-1, logits.shape[1], 1)
+    lse = logits.logsumexp(-1, keepdim=True)
+    loss = (lse - logits.gather(-1, index))[..., 0]
+    residual = (logits - lse).exp_()
+    return loss, residual.scatter_add_(-1, index, -torch.ones_like(residual[..., :1]))

@@ -88,9 +88,9 @@ def _settings(root: Root, config: ProbeConfig) -> Settings:
     return Settings(
         weight_decay=config.weight_decay or solver.weight_decay,
         lr=config.lr or solver.lr,
-        seeds=config.seeds,
-        epochs=config.epochs,
-        batch=config.batch,
+        seeds=config.seeds or solver.seeds,
+        epochs=config.epochs or solver.epochs,
+        batch=config.batch or solver.batch,
         batch_norm=config.batch_norm,
         average=tuple(load_head(root, name) for name in config.average),
         k=config.k,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from store.errors import FormatError, MissingFeatures
-from store.keys import check_name
+from store.keys import check_name, to_folder
 from store.root import Root
 
 FORMAT = 1
@@ -31,9 +31,9 @@ class StoredHead:
     """JSON values: dataset, target, classes, features, fingerprints, steps, the training's settings."""
 
 
-def save_head(root: Root, head: StoredHead) -> str:
-    """Store a head; returns its id."""
-    name = secrets.token_hex(4)
+def save_head(root: Root, head: StoredHead, name: str | None = None) -> str:
+    """Store a head, under `name` (in place of what was there) or a new id; returns that."""
+    name = name or secrets.token_hex(4)
     text = json.dumps({"format": FORMAT, **head.info}).encode()
     buffer = io.BytesIO()
     arrays = {f"step.{key}": np.asarray(value) for key, value in head.arrays.items()}
@@ -73,4 +73,4 @@ def load_head(root: Root, name: str) -> StoredHead:
 
 
 def _key(name: str) -> str:
-    return f"heads/{check_name('head', name)}.npz"
+    return f"heads/{to_folder(check_name('head', name))}.npz"

@@ -38,6 +38,8 @@ def test_tests_mirror_the_source(package: str) -> None:
         ["extract", "--help"],
         ["extract", "--list"],
         ["extract", "--list-datasets"],
+        ["extract.pretrain", "--help"],
+        ["extract.pretrain", "--list"],
         ["extract.download", "--help"],
         ["extract.download", "--list"],
         ["probe", "--list"],

@@ -1,7 +1,8 @@
 """The same emoji in three styles: Google's and Twitter's pictures from npm, OpenMoji drawn from its font.
 
 The style is a group. Split by emoji, never by picture, with the hash of its code points: what is unseen in one style
-is unseen in all. train_google and its kind are one style of a split.
+is unseen in all. train_google and its kind are one style of a split; noto, black and white, is in such parts alone:
+train_noto, val_noto, test_noto.
 """
 
 import json
@@ -14,11 +15,14 @@ import numpy as np
 
 from extract.datasets import openmoji
 from extract.datasets.common import Images, hashed_split
+from extract.datasets.noto import VERSION as NOTO_VERSION
+from extract.datasets.noto import draw_noto
 from store.errors import BadValue
 from store.samples import Samples, Targets
 
 VERSION = "16.0.0"
 STYLES = ("google", "twitter", "openmoji")
+NOTO = "noto"
 MAX_BYTES = 1 << 24
 """Of one file in a package: pictures are a few KB, emoji.json is 1.5 MB."""
 
@@ -42,13 +46,16 @@ class Emoji(NamedTuple):
 def open_split(dataset: str, split: str, path: Path) -> Images:
     part, _, style = split.partition("_")
     every = _emoji(path)
+    styles = (*STYLES, NOTO) if style == NOTO else STYLES
+    if style == NOTO:
+        every = _in_noto(every, path)
     chosen = [row for row in every if hashed_split(row.name) == part and style in ("", row.style)]
     targets = {
         column: Targets.from_names(column, [getattr(row, field) for row in chosen],
                                    sorted({getattr(row, field) for row in every}))
         for column, field in (("label", "category"), ("subcategory", "subcategory"), ("emoji", "name"))
     }  # fmt: skip
-    targets["style"] = Targets.from_names("style", [row.style for row in chosen], STYLES)
+    targets["style"] = Targets.from_names("style", [row.style for row in chosen], styles)
     sizes = np.array([row.data.nbytes if isinstance(row.data, np.ndarray) else len(row.data) for row in chosen])
     samples = Samples(dataset, split, [row.sample for row in chosen], sizes, targets)
     return Images(samples, lambda row: chosen[row].data)
@@ -71,6 +78,16 @@ def _emoji(path: Path) -> list[Emoji]:
                 sample, data = f"{style}-{packages[style].version}/{image}", packages[style].pictures[image]
             found.append(Emoji(sample, style, row["unified"], row["category"], row["subcategory"], data))
     return found
+
+
+def _in_noto(every: list[Emoji], path: Path) -> list[Emoji]:
+    """The same emoji, each once, as Noto Emoji draws it."""
+    drawn = draw_noto(tuple(dict.fromkeys(row.name for row in every)), path)
+    return [
+        row._replace(sample=f"noto-{NOTO_VERSION}/{row.name}", style=NOTO, data=drawn[row.name])
+        for row in every
+        if row.style == STYLES[0] and row.name in drawn
+    ]
 
 
 def find_package(style: str, path: Path) -> Package:

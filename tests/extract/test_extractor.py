@@ -78,6 +78,15 @@ def test_features_are_those_of_the_network_on_each_image(pictures: Path, tmp_pat
         assert np.abs(x.read(slice(row, row + 1))[0, loaded.dim :] - small.ravel()).max() <= 1.01 / 255
 
 
+def test_the_manifest_tells_what_the_backbone_costs(pictures: Path, tmp_path: Path) -> None:
+    run(config(pictures, tmp_path, backbone=(NET, "pixels")))
+    macs = 64 * 9 * (3 * 84**2 + 64 * (42**2 + 21**2 + 10**2))
+    for name, cost in ((NET, (113_088, 2 * macs)), ("pixels", (0, 0))):
+        (part,) = open_features(str(tmp_path), f"folder:{pictures}", "train", name).parts
+        told = part.manifest.provenance
+        assert (told["parameters"], told["flops_per_image"]) == cost, "counted before folding"
+
+
 def test_a_second_run_extracts_nothing(pictures: Path, tmp_path: Path) -> None:
     run(config(pictures, tmp_path))
     before = stored_bytes(tmp_path)
@@ -120,11 +129,11 @@ def test_the_first_run_decides_the_batch_size(pictures: Path, tmp_path: Path) ->
     from extract.network import Network
 
     root, images = open_root(tmp_path), open_dataset(f"folder:{pictures}", "train")
-    net = Network(lambda: load("pixels"), torch.device("cpu"), "fp32")
+    net = Network(lambda: load("pixels"), torch.device("cpu"), "auto")
     assert open_writer(root, config(pictures, tmp_path, batch_size=3), images, net, net.loaded.recipe).choices == {
         "batch_size": 3
     }
-    run(config(pictures, tmp_path, batch_size=8))
+    run(config(pictures, tmp_path, batch_size=8, precision="fp32"))
     x = open_features(root, f"folder:{pictures}", "train", "pixels")
     assert x.parts[0].manifest.provenance["batch_size"] == 3
 

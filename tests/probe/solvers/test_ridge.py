@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from probe.solvers import Settings, ridge, solve
+from probe.solvers import Settings, band, ridge, solve
 from store.errors import BadValue
 
 
@@ -12,10 +12,11 @@ def sklearn_ridge(x_ND, y_N, weight_decay) -> Ridge:
     return Ridge(alpha=weight_decay * len(y_N)).fit(x_ND.astype(np.float64), t_NC)
 
 
-@pytest.mark.parametrize("eigen", [2, 100])
+@pytest.mark.parametrize("many", [2, 100])
 @pytest.mark.parametrize(("n", "d"), [(300, 20), (40, 90)])
-def test_equals_sklearn_whichever_way_it_is_solved(made, data_of, monkeypatch, n, d, eigen) -> None:
-    monkeypatch.setattr(ridge, "EIGEN", eigen)
+def test_equals_sklearn_whichever_way_it_is_solved(made, data_of, monkeypatch, n, d, many) -> None:
+    monkeypatch.setattr(ridge, "MANY", many)
+    monkeypatch.setattr(band, "WIDTH", 8)
     x_ND, y_N = made(n, d, 4)
     x_ND[:, 3] += 50  # far from centred
     lambdas = (1.0, 1e-2, 1e-6)
@@ -35,9 +36,9 @@ def test_panels_of_the_gram_matrix_meet(made, data_of, monkeypatch) -> None:
     assert np.allclose(fit.head.weight.numpy(), sklearn_ridge(x_ND, y_N, 1e-2).coef_, atol=1e-5)
 
 
-@pytest.mark.parametrize("eigen", [1, 100])
-def test_a_singular_system_is_an_error(made, data_of, monkeypatch, eigen) -> None:
-    monkeypatch.setattr(ridge, "EIGEN", eigen)
+@pytest.mark.parametrize("many", [1, 100])
+def test_a_singular_system_is_an_error(made, data_of, monkeypatch, many) -> None:
+    monkeypatch.setattr(ridge, "MANY", many)
     x_ND, y_N = made(200, 10, 3)
     x_ND[:, 4] = 0
     with pytest.raises(BadValue, match=r"depend on each other at weight decay 0: give a larger"):

@@ -1,0 +1,76 @@
+"""`python -m extract.heads`: the classifiers of backbones into the store, under the backbones' names.
+
+`probe --average a,b` then starts from them: two-stage fine-tuning.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from extract.training_config import names
+from store.root import default_root, open_root
+from store.runtime import run_command
+from store.tables import text_table
+
+if TYPE_CHECKING:
+    from store.root import Root
+
+
+def build_parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="python -m extract.heads",
+        description="Store the classifiers that come with backbones, published ones or trained here, under the "
+        "backbones' names, for  python -m probe --solver sgd --average A,B",
+    )
+    p.add_argument("--backbone", type=names, required=True, metavar="A,B")
+    p.add_argument("--weights-root", metavar="DIR", help="where weights files are kept")
+    p.add_argument("--backbones", metavar="DIR", help="where trained backbones are kept")
+    p.add_argument("--store", default=default_root(), help="folder or s3://bucket/prefix (default: %(default)s)")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = build_parser().parse_args(argv)
+    root = open_root(options.store)
+    rows = []
+    for name in options.backbone:
+        head, (num_classes, dim) = keep_head(root, name, options.backbones, options.weights_root)
+        rows.append((name, head, num_classes, dim))
+    print(text_table(("backbone", "head", "classes", "dim"), rows))
+    return 0
+
+
+def keep_head(
+    root: "Root", name: str, backbones: str | None = None, weights_root: str | None = None
+) -> tuple[str, tuple[int, int]]:
+    """Store the classifier of a backbone under the backbone's name; returns that name and the shape (C, D).
+
+    Raises: BadValue: its weights hold no classifier.
+    """
+    import numpy as np
+
+    from extract.backbones import find_backbone
+    from extract.loading import load_head  # torch loads here
+    from extract.trained import describe
+    from store.heads import StoredHead, save_head
+
+    backbone = find_backbone(name, backbones)
+    weight, bias = load_head(name, weights_root=weights_root, backbones=backbones)
+    made = describe(Path(backbone.head).parent) if backbone.head else {}
+    info = {
+        "dataset": made.get("made", {}).get("dataset", ""),
+        "target": (made.get("made", {}).get("target") or ["label"])[0],
+        "classes": made.get("classes", []),
+        "features": [backbone.name],
+        "widths": [weight.shape[1]],
+        "steps": [[]],
+        "normalise": bias is None,
+    }
+    stored = StoredHead(weight=weight, bias=np.zeros(len(weight), np.float32) if bias is None else bias, info=info)
+    return save_head(root, stored, backbone.name), (weight.shape[0], weight.shape[1])
+
+
+if __name__ == "__main__":
+    sys.exit(run_command("extract.heads", main))
