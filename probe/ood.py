@@ -161,7 +161,7 @@ def _tune(
     }
     if not ranks.is_first():
         return row
-    recorded = replace(config, objective=(objective,), group=row["group"])
+    recorded = replace(config, objective=(objective,))
     record = keep_record(root, recorded, {role: part.split for role, part in parts.items()}, row, None)
     return {**row, "record": record.id}
 

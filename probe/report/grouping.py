@@ -1,11 +1,11 @@
 """Results that belong together as one line: the mean over repeats, and its interval."""
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from probe.report.intervals import mean_half
 from probe.report.rows import Result, columns_of
 from store.errors import UnknownName
 
@@ -13,20 +13,6 @@ RUN = ("kind", "dataset", "target", "split", "features", "method", "setting")
 """Results that agree in these differ by their seeds only: repeats of one run."""
 CELL = ("kind", "dataset", "target", "split", "setting")
 """What two accuracies must share to be compared."""
-
-_T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-        2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045,
-        2.042)  # fmt: skip
-"""Student's t at 97.5 % for 1 to 30 degrees of freedom."""
-_Z95 = 1.959964
-
-
-def student95(degrees: int) -> float:
-    """Half of the 95 % interval in standard errors; beyond 30 degrees Fisher's expansion."""
-    if degrees <= len(_T95):
-        return _T95[degrees - 1]
-    z = _Z95
-    return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +40,7 @@ class Line:
             return None
         if len(self.results) > 1:
             values = [result.values["accuracy"] for result in self.results]
-            half = student95(len(values) - 1) * stdev(values) / math.sqrt(len(values))
+            half = mean_half(stdev(values), len(values))
             return self.accuracy - half, self.accuracy + half
         low, high = self.last.values["low"], self.last.values["high"]
         return None if low is None or high is None else (low, high)

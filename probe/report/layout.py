@@ -21,7 +21,7 @@ class Entry:
     paper: tuple[str, str, str]
     """Key of `paper_numbers`."""
     match: Mapping[str, Any] = field(default_factory=dict)
-    """Column of a result -> the value that makes it ours; `method` is compared by its first word."""
+    """Column of a result -> the value that makes it ours; `features` may also be its label, `method` its first word."""
     commands: Sequence[str] = ()
     """What makes the result, in order; empty: the method is not part of this project."""
 
@@ -75,7 +75,9 @@ class Layout:
 def index_of(results: Sequence[Result]) -> dict[Any, list[Result]]:
     found: dict[Any, list[Result]] = {}
     for result in results:
-        found.setdefault((result.values["dataset"], result.values["features"]), []).append(result)
+        for name in dict.fromkeys((result.values["features"], result.values["label"])):
+            if name is not None:
+                found.setdefault((result.values["dataset"], name), []).append(result)
     return found
 
 

@@ -44,7 +44,7 @@ def commands(record: Record) -> list[str]:
     flags = {"probe": _probe, "fewshot": _fewshot}.get(record.kind)
     if flags is None:
         return []
-    return [*_extract(record), " ".join(["python -m", record.kind, *map(shlex.quote, flags(record.config))])]
+    return [*_extract(record), " ".join(["python -m", record.kind, *map(shlex.quote, flags(record))])]
 
 
 def _extract(record: Record) -> Iterator[str]:
@@ -58,15 +58,18 @@ def _extract(record: Record) -> Iterator[str]:
         yield " ".join(["python -m extract", *map(shlex.quote, words)])
 
 
-def _probe(config: Mapping[str, Any]) -> Iterator[str]:
+def _probe(record: Record) -> Iterator[str]:
+    config, label = record.config, record.metrics.get("label")
     features = str(config["features"])
-    yield from ("--features", features.partition(" (sub")[0])
+    row = f"{label}=" if label and label != features else ""
+    yield from ("--features", row + features.partition(" (sub")[0])
     for item in fields(ProbeConfig):
         if item.name != "features":
             yield from _flag(item.name.replace("_", "-"), config.get(item.name, item.default), item.default)
 
 
-def _fewshot(config: Mapping[str, Any]) -> Iterator[str]:
+def _fewshot(record: Record) -> Iterator[str]:
+    config = record.config
     for features in config["features"]:
         yield from ("--features", str(features))
     values = {**config, **(config.get("settings") or {})}

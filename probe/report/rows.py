@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from probe.config import ProbeConfig
+from probe.report.intervals import mean_half
 from probe.report.naming import family_of
 from store.records import Record, read_records
 from store.root import Root
@@ -17,6 +18,7 @@ COLUMNS: dict[str, str] = {
     "target": "the column that was predicted",
     "split": "what was scored",
     "features": "the concatenation",
+    "label": "the row of a table that several concatenations belong to",
     "family": "single, cat, cat-sub, wide, wide-sub, distill or ensemble",
     "blocks": "backbones in the concatenation",
     "method": "solver or classifier, with every flag that is not the default",
@@ -25,7 +27,7 @@ COLUMNS: dict[str, str] = {
     "low": "lower end of the 95 % interval",
     "high": "upper end",
     "n": "samples or episodes behind it",
-    "std": "standard deviation over few-shot repeats",
+    "std": "standard deviation over few-shot repeats, or over the runs of an objective",
     "val": "accuracy on val of the chosen head",
     "optimism_gap": "what choosing on the test split would have added",
     "top5": "share",
@@ -118,6 +120,9 @@ def _probe(record: Record) -> Iterator[dict[str, Any]]:
     features = str(metrics["features"])
     plain = ("dim", "val_top1", "optimism_gap", "top5", "mean_class_accuracy", "worst_group", "worst_group_accuracy",
              "nll", "calibration_error", "weight_decay")  # fmt: skip
+    if metrics.get("objective"):
+        yield from _tuned(record)
+        return
     yield {
         **{name.removesuffix("_top1"): metrics.get(name) for name in plain},
         "target": config.get("target", "label"),
@@ -134,6 +139,36 @@ def _probe(record: Record) -> Iterator[dict[str, Any]]:
         "flops": metrics.get("backbone_flops_per_image"),
         "head_parameters": metrics.get("num_parameters"),
     }
+
+
+def _tuned(record: Record) -> Iterator[dict[str, Any]]:
+    """A group objective: one result for each way to tune; the interval is over its runs."""
+    metrics, features = record.metrics, str(record.metrics["features"])
+    told = changed(record.config, PROBE_DEFAULTS, "solver", "objective", "select")
+    for tuning, found in metrics["tunings"].items():
+        accuracy, std, runs = share(found["top1"]), found.get("top1_std"), len(found["runs"])
+        half = None if std is None or runs < 2 else mean_half(std, runs)
+        yield {
+            "target": record.config.get("target", "label"),
+            "split": record.config.get("test", "test"),
+            "features": features,
+            "label": metrics.get("label"),
+            **family_of(features),
+            "method": " ".join([str(metrics["objective"]), str(metrics["solver"]), *told]),
+            "setting": f"top-1, {str(tuning).upper()}-tuned",
+            "accuracy": accuracy,
+            "low": None if half is None else accuracy - half,
+            "high": None if half is None else accuracy + half,
+            "n": metrics.get("num_samples"),
+            "std": std,
+            "val": found.get("ood_val" if tuning == "ood" else "id_val"),
+            "worst_group": found.get("worst_group"),
+            "worst_group_accuracy": found.get("worst_group_accuracy"),
+            "dim": metrics.get("dim"),
+            "parameters": metrics.get("backbone_parameters"),
+            "flops": metrics.get("backbone_flops_per_image"),
+            "head_parameters": metrics.get("num_parameters"),
+        }
 
 
 def _fewshot(record: Record) -> Iterator[dict[str, Any]]:
@@ -169,12 +204,12 @@ def share(value: Any) -> float:
     return float(value)
 
 
-def changed(config: Mapping[str, Any], defaults: Mapping[str, Any], but: str) -> list[str]:
+def changed(config: Mapping[str, Any], defaults: Mapping[str, Any], *but: str) -> list[str]:
     """`key=value` of every setting that is not the default."""
     told = []
     for name, default in defaults.items():
         value = config.get(name, default)
-        if name != but and _plain(value) != _plain(default):
+        if name not in but and _plain(value) != _plain(default):
             text = ",".join(map(str, value)) if isinstance(value, list | tuple) else value
             if isinstance(value, Mapping):
                 text = ":".join(map(str, value.values()))

@@ -24,7 +24,7 @@ def _sets(dataset: str, features: str) -> list[dict[str, str]]:
 
 def _probed(features: str, top1: float, *, dataset: str = "toy", created: str = "", **options: Any) -> Record:
     """A probe record; `options` are settings of `ProbeConfig` or metrics."""
-    settings = {key: options.pop(key) for key in list(options) if key in ProbeConfig.__dataclass_fields__}
+    settings = {key: options.pop(key) for key in [*options] if key in ProbeConfig.__dataclass_fields__}
     config = ProbeConfig(features=(features,), dataset=dataset, **settings)
     metrics = {
         "features": features, "dim": 4 * len(features.split(",")), "num_parameters": 12, "dataset": dataset,

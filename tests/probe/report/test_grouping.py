@@ -4,7 +4,8 @@ import statistics
 import pytest
 from scipy import stats
 
-from probe.report.grouping import best, check_names, group, student95, where
+from probe.report.grouping import best, check_names, group, where
+from probe.report.intervals import student95
 from probe.report.rows import read_results
 from store.errors import UnknownName
 from store.records import write_record

@@ -18,6 +18,13 @@ PROBES = [
     {"solver": "sgd", "weight_decay": (1e-6, 5e-4), "lr": (0.01,), "seeds": (0, 1), "epochs": 5, "batch_norm": "none"},
     {"solver": "knn", "k": (1, 3), "temperature": 0.1, "target": "sub", "group": "g", "test": "val", "seed": 7},
     {"dataset": "folder:/data/my pets", "store": "s3://b/c", "select": "kfold", "folds": 3, "predictions": True},
+    {
+        "objective": ("vrex",),
+        "solver": "balanced",
+        "group": "hospital=0,3,4:1:2",
+        "penalty": (0.5, 1.0),
+        "anneal": (0, 500),
+    },
     {"average": ("ab", "cd"), "memory": 4_000_000_000, "device": "cpu", "views": 3, "solver": "cosine"},
 ]
 FEWSHOTS = [
@@ -45,6 +52,7 @@ def test_probe(probed, settings) -> None:
     words = shlex.split(command)
     assert words[:3] == ["python", "-m", "probe"]
     options = vars(probe_cli.build_parser().parse_args(words[3:]))
+    options["solver"] = options["solver"] or ProbeConfig.solver
     read = ProbeConfig(**{k: v for k, v in options.items() if k not in ("json", "list")})
     assert asdict(read) == {**record.config, "features": ["a,b:l2"]}
 

@@ -24,6 +24,30 @@ def test_probe_and_fewshot_become_results(root, probed, fewshot) -> None:
     assert found[0].get("config.nothing") is None
 
 
+def test_an_objective_is_a_result_for_each_tuning(root, probed) -> None:
+    def tuned(top1: float) -> dict:
+        return {"top1": top1, "top1_std": 0.03, "id_val": 0.9, "ood_val": 0.8, "runs": [{}] * 5, "worst_group": "2"}
+
+    record = probed("a,b", 0.7, objective=("vrex",), solver="balanced", label="CAT2", group="hospital")
+    metrics = {**record.metrics, "objective": "vrex", "tunings": {"iid": tuned(0.6), "ood": tuned(0.7)}}
+    write_record(root, Record(**{**vars(record), "metrics": metrics}))
+    skipped: list = []
+    iid, ood = read_results(root, skipped)
+    assert skipped == []
+    assert (iid.values["method"], iid.values["setting"], iid.values["val"]) == (
+        "vrex balanced",
+        "top-1, IID-tuned",
+        0.9,
+    )
+    assert (ood.values["label"], ood.values["accuracy"], ood.values["std"], ood.values["val"]) == (
+        "CAT2",
+        0.7,
+        0.03,
+        0.8,
+    )
+    assert ood.values["high"] == pytest.approx(0.7 + 2.776 * 0.03 / 5**0.5)
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
