@@ -15,6 +15,7 @@ from store.runtime import run_command
 from store.tables import text_table
 
 if TYPE_CHECKING:
+    from store.heads import StoredHead
     from store.root import Root
 
 
@@ -49,12 +50,20 @@ def keep_head(
 
     Raises: BadValue: its weights hold no classifier.
     """
+    from store.heads import save_head
+
+    head = read_head(name, backbones, weights_root)
+    return save_head(root, head, head.info["features"][0]), (head.weight.shape[0], head.weight.shape[1])
+
+
+def read_head(name: str, backbones: str | None = None, weights_root: str | None = None) -> "StoredHead":
+    """The classifier of a backbone, as the store keeps heads. Raises: BadValue: its weights hold none."""
     import numpy as np
 
     from extract.backbones import find_backbone
     from extract.loading import load_head  # torch loads here
     from extract.trained import describe
-    from store.heads import StoredHead, save_head
+    from store.heads import StoredHead
 
     backbone = find_backbone(name, backbones)
     weight, bias = load_head(name, weights_root=weights_root, backbones=backbones)
@@ -68,8 +77,7 @@ def keep_head(
         "steps": [[]],
         "normalise": bias is None,
     }
-    stored = StoredHead(weight=weight, bias=np.zeros(len(weight), np.float32) if bias is None else bias, info=info)
-    return save_head(root, stored, backbone.name), (weight.shape[0], weight.shape[1])
+    return StoredHead(weight=weight, bias=np.zeros(len(weight), np.float32) if bias is None else bias, info=info)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,8 @@ class Network:
     """Its own image recipe."""
     made: dict[str, Any]
     """What else decides the weights, as JSON values: the command, parents, teachers."""
+    classifies: bool = True
+    """Whether the heads' answers are classes."""
 
 
 def run(
@@ -72,6 +74,8 @@ def run(
     objective: nn.Module | None = None,
     heads: Callable[[int], list[nn.Module]] | None = None,
     adapt: Callable[[TrainingData], TrainingData] = lambda data: data,
+    keep: bool = True,
+    adopted: bool = False,
 ) -> Trained:
     """Train one backbone, unless it is there already.
 
@@ -79,7 +83,11 @@ def run(
         objective: instead of `config.objective`'s row of extract/losses.py.
         heads: D -> heads; None: one classifier for each target column.
         adapt: the last word on order, views and what else the batches hold.
+        keep: leave a head and a record in the store.
+        adopted: the run is there, as the winner of a grid, and has no record yet.
     """
+    if "@" in config.name:
+        raise BadValue(f"--name {config.name}: NAME@e10 is how snapshots are called; leave out the @")
     if config.name in BACKBONES or config.name in ALIASES:
         raise BadValue(f"--name {config.name}: a published backbone is called so; choose another")
     start, folder = time.perf_counter(), folder_of(check_name("backbone", config.name), config.backbones)
@@ -106,7 +114,7 @@ def run(
             job = Job(
                 net=net, recipe=recipe, data=adapt(rows), folder=folder, device=device, val=data.val,
                 objective=objective or _objective(config, len(data.group_names)),
-                publish=lambda *kept: _publish(folder, net, recipe.epochs, about, *kept),
+                publish=lambda *kept: _publish(folder, net, recipe.epochs, about, network.classifies, *kept),
                 snapshots=snapshot_epochs(recipe, config.snapshots), seed=config.seed, precision=config.precision,
                 ema=config.ema, workers=config.workers, checkpoint_seconds=config.checkpoint_seconds,
             )  # fmt: skip
@@ -114,7 +122,7 @@ def run(
     line = describe(folder)["log"]
     row = Trained(
         name=config.name,
-        state="complete" if complete else "trained",
+        state="complete" if complete and not adopted else "trained",
         epochs=recipe.epochs,
         loss=line["loss"],
         train_top1=line.get("train_top1"),
@@ -122,7 +130,7 @@ def run(
         seconds=time.perf_counter() - start,
         folder=str(folder),
     )
-    if ranks.first():
+    if keep and ranks.first():
         _leave(config, row, data)
     return row
 
@@ -155,6 +163,7 @@ def _identity(config: TrainConfig, arch: str, images: Recipe, data: Labelled) ->
         "dataset": config.dataset,
         "split": data.images.samples.split,
         "samples": data.images.samples.id,
+        "rows": len(data.rows),
         "target": list(config.target),
         "targets": data.targets,
         "group": config.group,
@@ -169,13 +178,21 @@ def _identity(config: TrainConfig, arch: str, images: Recipe, data: Labelled) ->
 
 
 def _publish(
-    folder: Path, net: Classifier, epochs: int, about: dict[str, Any], after: int, state: dict[str, Tensor], line: Any
+    folder: Path,
+    net: Classifier,
+    epochs: int,
+    about: dict[str, Any],
+    classifies: bool,
+    after: int,
+    state: dict[str, Tensor],
+    line: dict[str, Any],
 ) -> None:
     """Write the backbone, or the snapshot after so many epochs."""
     parts = {part: {k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(f"{part}.")}
              for part in ("trunk", "heads")}  # fmt: skip
     place = folder if after == epochs else folder / f"e{after}"
-    publish(place, parts["trunk"], one_head(net.heads, parts["heads"]), {**about, "epochs": after, "log": line})
+    head = one_head(net.heads, parts["heads"]) if classifies else None
+    publish(place, parts["trunk"], head, {**about, "epochs": after, "log": line})
 
 
 def _leave(config: TrainConfig, row: Trained, data: Labelled) -> None:

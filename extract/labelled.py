@@ -1,13 +1,13 @@
 """Images with what training needs to know about them: which rows, their labels, groups, and a split to score on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from extract.datasets import open_dataset, splits_of
-from extract.datasets.common import Images
+from extract.datasets.common import Images, hashed_split
 from extract.training_config import TrainConfig
 from store.errors import BadValue
 
@@ -67,6 +67,17 @@ def open_labelled(config: TrainConfig, *, columns: tuple[str, ...] | None = None
         targets={f"{split}:{target.column}": target.hash for target in (*found, *([group] if group else []))},
         val=_validation(config, splits, columns[0], classes[0]) if columns else None,
     )
+
+
+def hold_out(data: Labelled) -> Labelled:
+    """Without a val split: a fifth of the rows, by the samples' own names, is one. Raises `BadValue`: too few rows."""
+    ids = data.images.samples.ids
+    held = np.array([hashed_split(ids[row]) == "test" for row in data.rows])
+    if held.all() or not held.any():
+        raise BadValue(f"{len(held)} images are too few to choose on a fifth of them: give one --lr and --weight-decay")
+    labels = torch.full((len(ids),), -1)
+    labels[data.rows[held]] = data.labels[data.rows[held], 0]
+    return replace(data, rows=data.rows[~held], val=(data.images, labels))
 
 
 def _numbered(index: np.ndarray, present: np.ndarray) -> np.ndarray:

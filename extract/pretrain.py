@@ -4,12 +4,16 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from extract.training_config import TrainConfig, add_flags, recipe_table, seeds, split_options
 from store.errors import BadValue, UnknownName
 from store.keys import dataset_name
 from store.runtime import run_command
+
+if TYPE_CHECKING:
+    from extract.jobs import Trained
+    from extract.recipes import Recipe
 
 RECIPE_OF = {"camelyon17": "wilds", "miniimagenet": "fewshot", "cub": "fewshot"}
 """Dataset -> training recipe where none is named; else `imagenet`."""
@@ -72,19 +76,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def pretrain(arch: str, config: TrainConfig) -> Any:
-    """Train one network; returns jobs.Trained."""
+def pretrain(arch: str, config: TrainConfig) -> "Trained":
+    """Train one network."""
     from extract.jobs import Network, run
     from extract.labelled import open_labelled
     from extract.loading import build_network
+
+    made = {"command": "pretrain"}
+    network = Network(arch=arch, trunk=lambda: build_network(arch), recipe=own_recipe(arch), made=made)
+    return run(config, network, open_labelled(config))
+
+
+def own_recipe(arch: str) -> "Recipe":
+    """How an architecture's images are prepared where nobody says otherwise."""
     from extract.models import find_architecture
     from extract.models.foreign import build_foreign
     from extract.recipes import RECIPES
 
     row = find_architecture(arch)
-    recipe = RECIPES[row.recipe] if row else build_foreign(arch, given=True).recipe
-    network = Network(arch=arch, trunk=lambda: build_network(arch), recipe=recipe, made={"command": "pretrain"})
-    return run(config, network, open_labelled(config))
+    return RECIPES[row.recipe] if row else build_foreign(arch, given=True).recipe
 
 
 if __name__ == "__main__":

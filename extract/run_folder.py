@@ -92,3 +92,13 @@ def publish(
     text = json.dumps({"format": FORMAT, **description, "weights_sha256": sha256}, indent=1)
     write_file(folder / DESCRIPTION, text.encode())
     return sha256
+
+
+def adopt(folder: Path, member: Path) -> bool:
+    """Make a finished run the run of `folder`, its description last; False: the folder has a run already."""
+    if (folder / RUN).is_file():
+        return False
+    for name in (WEIGHTS, HEAD, LOG, RUN, DESCRIPTION):
+        if (member / name).is_file():
+            write_file(folder / name, (member / name).read_bytes())
+    return True

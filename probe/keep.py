@@ -21,22 +21,26 @@ def keep_record(
     root: Root, config: ProbeConfig, splits: dict[str, Split], row: dict[str, Any], head: str | None
 ) -> Record:
     """Write the record of a row."""
-    used = [
-        {"dataset": m.dataset, "split": m.split, "backbone": m.backbone, "fingerprint": m.fingerprint}
-        for split in splits.values()
-        for m in (part.manifest for part in split.x.parts)
-    ]
     return write_record(
         root,
         Record(
             kind="probe",
             config={**asdict(config), "features": row["features"]},
-            features=used,
+            features=used_features(splits),
             targets={f"{role}:{split.target.column}": split.target.hash for role, split in splits.items()},
             metrics={**{key: value for key, value in row.items() if key != "seconds"}, "head": head},
             seconds=row["seconds"],
         ),
     )
+
+
+def used_features(splits: dict[str, Split]) -> list[dict[str, str]]:
+    """Every feature set of the splits, for a record."""
+    return [
+        {"dataset": m.dataset, "split": m.split, "backbone": m.backbone, "fingerprint": m.fingerprint}
+        for split in splits.values()
+        for m in (part.manifest for part in split.x.parts)
+    ]
 
 
 def keep_head(

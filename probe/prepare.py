@@ -227,7 +227,7 @@ def fit_prepare(
             part.merge(reduce)
             _check_finite(names[index], part)
             if step == "std":
-                fitted[index].append(_standardise(part))
+                fitted[index].append(standardise(part))
             elif step and step.startswith("pca"):
                 fitted[index].append(_principal(names[index], int(step[3:]), part))
         _add_rows_steps(fitted, [step if step == "l2" else None for step in todo])
@@ -251,7 +251,7 @@ def _check_finite(name: str, sums: Sums) -> None:
         )
 
 
-def _standardise(sums: Sums) -> Step:
+def standardise(sums: Sums) -> Step:
     std = (sums.scatter.clamp_min(0) / sums.count).sqrt()
     varies = std > CONSTANT * sums.mean.abs()
     scale = torch.where(varies, 1 / std, 0.0)

@@ -53,7 +53,8 @@ def probe(root: Root, config: ProbeConfig, features: str) -> list[dict[str, Any]
     splits, pairs = _open(root, config, settings, blocks, device)
     settings = replace(settings, pairs=pairs)
     classes = class_names([split.target for split in splits.values()])
-    _check_classes(splits["train"].data, classes, config)
+    check_classes(splits["train"].data, classes, config)
+    _check_heads(config, settings, classes)
     opened = time.monotonic()
     choice = _choose(config, settings, blocks, {role: split.data for role, split in splits.items()})
     trained = time.monotonic()
@@ -125,7 +126,20 @@ def _open(
     return {**{role: held[role] for role in splits}, "train": train}, pairs
 
 
-def _check_classes(train: Data, classes: tuple[str, ...], config: ProbeConfig) -> None:
+def _check_heads(config: ProbeConfig, settings: Settings, classes: tuple[str, ...]) -> None:
+    """Raise `BadValue` unless the heads to average are linear, and for these classes in this order."""
+    for name, head in zip(config.average, settings.average, strict=True):
+        if head.info.get("normalise") or head.arrays:
+            raise BadValue(f"--average {name}: this head is not linear in the stored features (cosine, or l2)")
+        known = tuple(head.info.get("classes") or classes)
+        if known != classes:
+            raise BadValue(
+                f"--average {name}: this head has {len(known)} classes ({', '.join(known[:3])}, ...), "
+                f"{config.dataset} has {len(classes)} ({', '.join(classes[:3])}, ...)"
+            )
+
+
+def check_classes(train: Data, classes: tuple[str, ...], config: ProbeConfig) -> None:
     present = np.unique(train.labels)
     if len(present) < 2:
         raise BadValue(

@@ -81,7 +81,8 @@ def _train(
     C = data.num_classes
     loss_K = torch.zeros(K, dtype=torch.float64, device=data.device)
     for epoch in range(settings.epochs):
-        drops = sum(epoch >= round(part * settings.epochs) for part in DECAYS)
+        # from averaged heads there are 1 or 2 epochs, which upstream's milestones (8, 16, 24) never reach
+        drops = 0 if settings.average else sum(epoch >= round(part * settings.epochs) for part in DECAYS)
         loss_K.zero_()
         for positions in batches(data.total, settings.batch, settings.seed, epoch):
             count = len(positions)

@@ -1,10 +1,11 @@
-"""A web server on loopback that misbehaves as told."""
+"""A web server on loopback that misbehaves as told; small networks that are trained once for all tests."""
 
 import hashlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +74,21 @@ def site() -> Iterator[Site]:
         yield server.site
         server.shutdown()
         thread.join()
+
+
+def train_flags(folder: Path, *more: str) -> list[str]:
+    """A Conv4 of 16 filters on the digits at 16 px, with random crops; backbones in folder/b, the store in folder/s."""
+    return [
+        "--arch", "conv4w0.25", "--dataset", "digits", "--recipe", "small", "--images", "pixels_16", "--workers", "2",
+        "--epochs", "2", "--backbones", str(folder / "b"), "--store", str(folder / "s"), *more,
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def small_nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """a-s0 and a-s1, each with a snapshot a-s0@e1."""
+    from extract.pretrain import main
+
+    folder = tmp_path_factory.mktemp("small_nets")
+    assert main(train_flags(folder, "--seed", "0,1", "--name", "a", "--snapshots", "2", "--schedule", "cyclic")) == 0
+    return folder

@@ -7,8 +7,9 @@ import pytest
 
 from probe.cli import main, size
 from store.errors import BadValue, MissingFeatures, UnknownName
-from store.heads import load_head
+from store.heads import StoredHead, load_head, save_head
 from store.records import read_records
+from store.root import open_root
 
 
 def blobs(rng, y_N, dim, spread=1.0):
@@ -172,6 +173,19 @@ def test_sgd_starts_from_the_average_of_stored_heads(stored, capsys) -> None:
     row = run_json(capsys, *argv, "--batch-norm", "none", "--average", ",".join(heads))
     sub = run_json(capsys, "--features", "a,b", "--store", stored, "--sub")["rows"][1]
     assert row["top1"] == pytest.approx(sub["top1"])
+
+
+def test_heads_that_cannot_be_averaged_are_refused(stored, capsys) -> None:
+    root = open_root(stored)
+    dim = run_json(capsys, "--features", "a", "--store", stored)["dim"]
+    argv = ["--features", "a", "--store", stored, "--solver", "sgd", "--average", "own"]
+    for info, says in (
+        ({"normalise": True}, "this head is not linear"),
+        ({"classes": ["x", "y", "z"]}, r"this head has 3 classes \(x, y, z, ...\), openmoji has"),
+    ):
+        save_head(root, StoredHead(weight=np.zeros((3, dim)), bias=np.zeros(3), info=info), "own")
+        with pytest.raises(BadValue, match=says):
+            main(argv)
 
 
 def test_views_take_turns(root, make_set, capsys) -> None:
