@@ -7,7 +7,6 @@ from typing import Any
 
 from probe.report.figures import cells, cost_name
 from probe.report.grouping import CELL, Line
-from probe.report.rows import Result
 
 PEEKED = ("paper", "oracle")
 """Ways to select that look at the test split: their results are shown, and never called the best."""
@@ -40,10 +39,10 @@ class Answer:
         return self.best.accuracy - self.single.accuracy > math.hypot(self.best.half, self.single.half)
 
 
-def answers(results: Sequence[Result]) -> list[Answer]:
+def answers(lines: Sequence[Line]) -> list[Answer]:
     """One for each dataset, target, split and setting, those with most concatenations first."""
     found = []
-    for key, every in cells(results).items():
+    for key, every in cells(lines).items():
         honest = [line for line in every if line.get("config.select") not in PEEKED] or every
         cost, _, _ = cost_name(honest)
         best = max(honest, key=lambda line: (line.accuracy, -(line.get(cost) or 0)))

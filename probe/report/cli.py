@@ -2,19 +2,18 @@
 
 import argparse
 import json
-import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from probe.report import compare, pivot, rows
 from probe.report.grouping import RUN, check_names, group, where
+from probe.report.layout import index_of
 from probe.report.layouts import LAYOUTS
 from probe.report.tables import FORMATS, Table
 from store.errors import BadValue, UnknownName
 from store.keys import dataset_name
 from store.root import Root, default_root, open_root
-
-log = logging.getLogger("report")
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -47,8 +46,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    import sys
-
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["diff"]:
         return compare.main(words[1:])
@@ -61,12 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     root = open_root(options.store)
     skipped: rows.Skipped = []
     results = rows.read_results(root, skipped)
-    for key, why in skipped:
-        log.warning("%s/%s is skipped: %s", root.url, key, why)
+    rows.tell(root.url, skipped)
     if options.html or options.figures:
         return _draw(root, _chosen(root, results, options), skipped, options)
     if options.layout:
-        found = rows.newest(_chosen(root, results, options, need=False))
+        found = index_of(rows.newest(_chosen(root, results, options, need=False)))
         layout = LAYOUTS[options.layout]
         print(json.dumps(layout.to_json(found), indent=1) if options.json else _show(layout.tables(found), options))
         return 0
@@ -122,7 +118,7 @@ def _draw(root: Root, results: list[rows.Result], skipped: rows.Skipped, options
     if options.figures:
         from probe.report.figures import write_figures
 
-        print("\n".join(map(str, write_figures(results, options.figures))))
+        print("\n".join(map(str, write_figures(group(results), options.figures))))
     if options.html:
         from probe.report.page import write_page
 

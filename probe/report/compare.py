@@ -2,19 +2,17 @@
 
 import argparse
 import json
-import logging
 import math
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from probe.report.grouping import RUN, Line, group
-from probe.report.rows import Result, Skipped, newest, read_results
+from probe.report.rows import Result, Skipped, newest, read_results, tell
 from probe.report.tables import FORMATS, Cell, Table, accuracy_cell
 from store.errors import BadValue
 from store.root import default_root, open_root
 
-log = logging.getLogger("report")
 _DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?:T(\d{2}):?(\d{2})(?::?(\d{2}))?Z?)?")
 
 
@@ -54,8 +52,7 @@ def _read(what: str, store: str) -> list[Result]:
     root = open_root(store if until else what)
     skipped: Skipped = []
     results = read_results(root, skipped)
-    for key, why in skipped:
-        log.warning("%s/%s is skipped: %s", root.url, key, why)
+    tell(root.url, skipped)
     found = [result for result in results if not until or result.record.created <= until]
     if not found:
         when = f" until {until}" if until else ""

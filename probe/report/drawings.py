@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from probe.report.naming import brief
 from probe.report.plots import BLUE, CYCLE, INK, LOOKS, MUTED, PAPER, RED, Draw
 
 Points = Sequence[tuple[float, float, float | None, str]]
-"""(x, y, half of the interval, name)"""
+"""(x, y, half of the interval, features)"""
+MOST_BARS = 60
+"""Points of a family beyond which their intervals would hide them."""
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "+++", "ooo")
 
 
@@ -23,7 +26,10 @@ def curves(
         for family, points in series.items():
             look = LOOKS[family]
             x, y = [p[0] for p in points], [p[1] for p in points]
-            ax.errorbar(x, y, [p[2] or 0 for p in points], fmt="none", ecolor=look.colour, elinewidth=0.8, alpha=0.45)
+            if len(points) <= MOST_BARS:
+                ax.errorbar(
+                    x, y, [p[2] or 0 for p in points], fmt="none", ecolor=look.colour, elinewidth=0.8, alpha=0.45
+                )
             ax.plot(x, y, look.marker, color=look.colour, label=look.name, markeredgecolor=PAPER, markeredgewidth=0.7)
         _log_axis(ax, [p[0] for points in series.values() for p in points])
         ax.set(xlabel=across, ylabel=per_cent)
@@ -179,7 +185,8 @@ def _label(ax: Any, points: Points, others: Sequence[tuple[float, float]]) -> No
     inside = ax.bbox
     places = [(-7, 7), (7, -13), (7, 6), (-7, -13), (9, -3), (0, 10), (0, -16), (-7, 18), (-7, -24), (7, -24), (-7, 29),
               (-7, -35)]  # fmt: skip
-    for (x, y, _, name), (px, py) in zip(points, corners, strict=True):
+    for (x, y, _, features), (px, py) in zip(points, corners, strict=True):
+        name = brief(features)
         width, height = 0.56 * size * len(name) * pixels, 1.1 * size * pixels
         boxes = {}
         for dx, dy in places:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from probe.report import drawings
-from probe.report.grouping import CELL, Line, group
+from probe.report.grouping import CELL, Line
 from probe.report.naming import brief
 from probe.report.plots import WIDTH, Draw, render
-from probe.report.rows import Result
 from store.errors import BadValue
 
 MOST = 12
@@ -36,17 +35,17 @@ def cost_name(lines: Sequence[Line]) -> tuple[str, str, float]:
     return "dim", "columns of the concatenation", 1.0
 
 
-def cells(results: Sequence[Result]) -> dict[tuple[str, ...], list[Line]]:
+def cells(every: Sequence[Line]) -> dict[tuple[str, ...], list[Line]]:
     """(kind, dataset, target, split, setting) -> what can be compared there, those with most lines first."""
     found: dict[tuple[str, ...], list[Line]] = {}
-    for line in group(results):
+    for line in every:
         found.setdefault(tuple(str(line.get(name)) for name in CELL), []).append(line)
     return dict(sorted(found.items(), key=lambda item: (item[0][0] != "probe", -len(item[1]))))
 
 
-def figures(results: Sequence[Result]) -> Iterator[Figure]:
+def figures(lines: Sequence[Line]) -> Iterator[Figure]:
     """Every figure that has something to show; the most telling first, then one of each kind in turn."""
-    every = cells(results)
+    every = cells(lines)
     probes = {cell: lines for cell, lines in every.items() if cell[0] == "probe"}
     kinds = [
         (figure for cell, lines in every.items() for figure in _front(cell, lines)),
@@ -59,11 +58,11 @@ def figures(results: Sequence[Result]) -> Iterator[Figure]:
         yield from (figure for figure in turn if figure is not None)
 
 
-def write_figures(results: Sequence[Result], folder: Path) -> list[Path]:
+def write_figures(lines: Sequence[Line], folder: Path) -> list[Path]:
     """Every figure as `<name>.svg` and `<name>.png`. Raises `BadValue`: no figure, or the folder cannot be written."""
     written = []
     try:
-        for figure in figures(results):
+        for figure in figures(lines):
             folder.mkdir(parents=True, exist_ok=True)
             svg, png = render(figure.draw, figure.size)
             for suffix, data in (("svg", svg.encode()), ("png", png)):
@@ -92,7 +91,7 @@ def _where(cell: tuple[str, ...]) -> str:
 def _points(lines: Sequence[Line], column: str, unit: float) -> list[tuple[float, float, float | None, str]]:
     return [
         (line.get(column) / unit, 100 * line.accuracy, None if line.half is None else 100 * line.half,
-         brief(str(line.get("features"))))
+         str(line.get("features")))
         for line in lines if line.get(column)
     ]  # fmt: skip
 

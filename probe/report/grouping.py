@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean, stdev
 from typing import Any
 
@@ -25,7 +26,7 @@ class Line:
     def last(self) -> Result:
         return self.results[-1]
 
-    @property
+    @cached_property
     def accuracy(self) -> float:
         return fmean(result.values["accuracy"] for result in self.results)
 
@@ -34,11 +35,11 @@ class Line:
         """What makes the results no repeats of one measurement: their mean has no interval then."""
         return [name for name in CELL if len({str(result.values[name]) for result in self.results}) > 1]
 
-    @property
+    @cached_property
     def interval(self) -> tuple[float, float] | None:
-        if self.mixes:
-            return None
         if len(self.results) > 1:
+            if self.mixes:
+                return None
             values = [result.values["accuracy"] for result in self.results]
             half = mean_half(stdev(values), len(values))
             return self.accuracy - half, self.accuracy + half
@@ -51,10 +52,12 @@ class Line:
 
     def get(self, name: str) -> Any:
         """The value that all results share, the mean of numbers, or how many different texts there are."""
-        if name in ("low", "high") and self.interval:
-            return self.interval[name == "high"]
         if name == "runs":
             return len(self.results)
+        if len(self.results) == 1:
+            return self.last.get(name)
+        if name in ("low", "high") and self.interval:
+            return self.interval[name == "high"]
         values = [result.get(name) for result in self.results]
         if all(value == values[0] for value in values):
             return values[0]

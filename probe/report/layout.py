@@ -1,6 +1,6 @@
 """The paper's tables with our own results beside them: what a cell compares, and how it prints."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,9 @@ from probe.report.rows import Result
 from probe.report.tables import Cell, Table
 
 MINUS = "−"
+
+Index = Mapping[Any, Sequence[Result]]
+"""(dataset, features or label) -> results, oldest first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +32,7 @@ class Entry:
     def number(self) -> PaperNumber:
         return paper_numbers()[self.paper]
 
-    def find(self, index: Mapping[Any, Sequence[Result]]) -> Line | None:
+    def find(self, index: Index) -> Line | None:
         """Our repeats of this number: those of the newest method, the paper's own solver before others."""
         if not self.match:
             return None
@@ -55,24 +58,21 @@ class Layout:
     """For --list."""
     sections: Sequence[Section]
 
-    def tables(self, results: Sequence[Result]) -> list[Table]:
-        index = index_of(results)
+    def tables(self, index: Index) -> list[Table]:
         return [_table(section, index, last=section is self.sections[-1]) for section in self.sections]
 
-    def to_json(self, results: Sequence[Result]) -> dict[str, Any]:
-        index = index_of(results)
+    def to_json(self, index: Index) -> dict[str, Any]:
         return {"sections": [
             {"title": section.title, "cells": [_json(entry, entry.find(index)) for entry in section.entries]}
             for section in self.sections
         ]}  # fmt: skip
 
-    def measured(self, results: Sequence[Result]) -> int:
+    def measured(self, index: Index) -> int:
         """How many of its numbers have one of ours beside them."""
-        index = index_of(results)
         return sum(entry.find(index) is not None for section in self.sections for entry in section.entries)
 
 
-def index_of(results: Sequence[Result]) -> dict[Any, list[Result]]:
+def index_of(results: Iterable[Result]) -> Index:
     found: dict[Any, list[Result]] = {}
     for result in results:
         for name in dict.fromkeys((result.values["features"], result.values["label"])):
@@ -92,7 +92,7 @@ def difference(number: PaperNumber, line: Line) -> float:
     return 100 * line.accuracy - number.value
 
 
-def _table(section: Section, index: Mapping[Any, Sequence[Result]], *, last: bool) -> Table:
+def _table(section: Section, index: Index, *, last: bool) -> Table:
     columns = list(dict.fromkeys(entry.column for entry in section.entries))
     rows: dict[str, dict[str, Entry]] = {}
     for entry in section.entries:

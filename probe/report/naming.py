@@ -1,6 +1,7 @@
 """What the name of a concatenation says, and how to write it shorter."""
 
 import re
+from functools import lru_cache
 from itertools import takewhile
 from typing import Any
 
@@ -40,6 +41,7 @@ def family_of(features: str) -> dict[str, Any]:
     return {"family": family, "blocks": len(names)}
 
 
+@lru_cache(1 << 16)
 def brief(features: str) -> str:
     """`lite0,lite1,pixels` -> `lite{0,1}, pixels`: the braces that --features takes, a mean of heads as `sub`."""
     if found := _SUB.match(features):

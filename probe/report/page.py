@@ -44,8 +44,9 @@ def write_page(root: Root, results: Sequence[Result], skipped: Skipped, path: Pa
 
 def page(store: str, results: Sequence[Result], skipped: Skipped) -> str:
     """The whole document."""
+    lines = group(results)
     css, script = _beside("page.css"), _beside("page.js")
-    drawn = list(islice(figures(results), page_parts.MOST_FIGURES + 1))
+    drawn = list(islice(figures(lines), page_parts.MOST_FIGURES + 1))
     sections = {
         "figures": ("Figures", page_parts.figures(drawn[1:])),
         "paper": ("The paper beside", page_parts.paper(results)),
@@ -58,12 +59,12 @@ def page(store: str, results: Sequence[Result], skipped: Skipped) -> str:
         title=escape(f"Motherlode: {', '.join(datasets[:3])}{' and more' if len(datasets) > 3 else ''}"),
         css=css,
         nav="".join(f'<a href="#{anchor}">{text}</a>' for anchor, text in links.items()),
-        answer=page_parts.answer(answers(results), drawn[0] if drawn else None),
+        answer=page_parts.answer(answers(lines), drawn[0] if drawn else None),
         sections="\n".join(_section(anchor, title, body) for anchor, (title, body) in sections.items()),
         count=f"{len(results):,}",
         store=escape(store),
         date=f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
-        data=embed(table_data(group(results))),
+        data=embed(table_data(lines)),
         script=script,
     )
 

@@ -47,7 +47,7 @@ def table_data(lines: Sequence[Line]) -> dict[str, Any]:
     marked = best(lines)
     shown = [column for column in COLUMNS if _tells(column, lines)]
     sets, versions, told = Told(), Told(), Told()
-    data: dict[str, Any] = clean({
+    return {
         "columns": [*shown, *({"key": key, "kind": "number"} for key in HIDDEN)],
         "sort": "accuracy",
         "rows": [_row(line, [column["key"] for column in shown], i in marked) for i, line in enumerate(lines)],
@@ -55,22 +55,25 @@ def table_data(lines: Sequence[Line]) -> dict[str, Any]:
         "sets": list(sets.numbers),
         "versions": list(versions.numbers),
         "commands": list(told.numbers),
-    })  # fmt: skip
-    return data
+    }  # fmt: skip
 
 
 def _tells(column: Mapping[str, Any], lines: Sequence[Line]) -> bool:
     """Whether the column is worth its room: known of some line, and a text that lines can be told apart by."""
-    values = {str(line.get(column["key"])) for line in lines}
-    return values != {"None"} and (column["kind"] != "text" or column["key"] == "features" or len(values) > 1)
+    values = (line.get(column["key"]) for line in lines)
+    if column["kind"] != "text" or column["key"] == "features":
+        return any(value is not None for value in values)
+    first = next(values, None)
+    return any(value != first for value in values)
 
 
 def _row(line: Line, keys: Sequence[str], marked: bool) -> list[Any]:
+    """JSON has no NaN and no infinity: they become null."""
     features = str(line.get("features"))
     values = {"features": brief(features), "accuracy": line.accuracy, "created": line.last.record.created}
-    row = [values[key] if key in values else line.get(key) for key in keys]
     low, high = line.interval or (None, None)
-    return [*row, low, high, marked, features]
+    row = [*(values[key] if key in values else line.get(key) for key in keys), low, high, marked, features]
+    return [None if isinstance(value, float) and not math.isfinite(value) else value for value in row]
 
 
 def _run(result: Result, sets: Told, versions: Told, told: Told) -> dict[str, Any]:
@@ -81,8 +84,7 @@ def _run(result: Result, sets: Told, versions: Told, told: Told) -> dict[str, An
             [name.replace("_", " "), _text(name, value)] for name in FACTS if (value := result.values[name]) is not None
         ],
         "sets": [
-            sets.add("  ".join(str(item.get(name, "?")) for name in ("split", "backbone", "fingerprint")))
-            for item in prints
+            sets.add(f"{item.get('split')}  {item.get('backbone')}  {item.get('fingerprint')}") for item in prints
         ],
         "targets": [f"{name}  {value}" for name, value in record.targets.items()],
         "versions": versions.add(", ".join(f"{name} {value}" for name, value in record.versions.items())),
@@ -103,17 +105,6 @@ def _text(name: str, value: Any) -> str:
     if name == "seconds" and isinstance(value, int | float):
         return f"{value:.3g} s"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def clean(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: clean(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [clean(item) for item in value]
-    return value
 
 
 def embed(value: Any) -> str:

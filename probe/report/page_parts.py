@@ -6,6 +6,7 @@ from html import escape
 from probe.report.answer import Answer, cost_text, number_text
 from probe.report.figures import Figure
 from probe.report.grouping import Line
+from probe.report.layout import index_of
 from probe.report.layouts import LAYOUTS
 from probe.report.naming import brief
 from probe.report.plots import inline, render_svg
@@ -126,12 +127,14 @@ def paper(results: Sequence[Result]) -> str:
         '<p class="lead">The numbers of Zhang and Bottou (ICML 2023), and ours beside them where there is a record. '
         "~ was read off a figure.</p>"
     ]
-    for name, layout in sorted(LAYOUTS.items(), key=lambda item: -item[1].measured(results)):
-        count = layout.measured(results)
+    index = index_of(results)
+    counts = {name: layout.measured(index) for name, layout in LAYOUTS.items()}
+    for name, count in sorted(counts.items(), key=lambda item: -item[1]):
+        layout = LAYOUTS[name]
         total = sum(len(section.entries) for section in layout.sections)
         note = f"{count} of {total} measured here" if count else f"not measured here; {total} numbers of the paper"
         summary = f'<summary><h3>{escape(name)}</h3> <span class="note">{note}</span></summary>'
-        tables = "".join(map(_paper_table, layout.tables(results)))
+        tables = "".join(map(_paper_table, layout.tables(index)))
         parts.append(f"<details{' open' if count else ''}>{summary}<p>{escape(layout.what)}.</p>{tables}</details>")
     return "".join(parts)
 

@@ -39,15 +39,11 @@ def _measures(
 def table(results: Sequence[Result]) -> Table:
     """Every measure of every concatenation: a column for each measure, empty where it was not taken."""
     keys, names, found = _measures(results)
-    marked = {
-        (key, name)
-        for name in names
-        for dataset in {key[0] for key in keys}
-        for column in [[(key, found[key][name]) for key in keys if key[0] == dataset and name in found[key]]]
-        if len(column) > 1
-        for key, line in column
-        if line.accuracy == max(other.accuracy for _, other in column)
-    }
+    top: dict[tuple[str, str], list[float]] = {}
+    for key in keys:
+        for name, line in found[key].items():
+            top.setdefault((key[0], name), []).append(line.accuracy)
+    best_of = {where: max(values) for where, values in top.items() if len(values) > 1}
     several = len({key[0] for key in keys}) > 1
     rows = []
     for key in keys:
@@ -56,9 +52,11 @@ def table(results: Sequence[Result]) -> Table:
         cells = [Cell(key[0])] if several else []
         cells += [Cell(key[1]), value_cell(dim)]
         for name in names:
-            line = lines.get(name)
-            shown = accuracy_cell(line.accuracy, line.half, best=(key, name) in marked) if line else Cell("")
-            cells.append(shown)
+            if (measured := lines.get(name)) is None:
+                cells.append(Cell(""))
+                continue
+            top_here = best_of.get((key[0], name)) == measured.accuracy
+            cells.append(accuracy_cell(measured.accuracy, measured.half, best=top_here))
         rows.append(cells)
     return Table(header=[*(["dataset"] if several else []), "features", "dim", *names], rows=rows)
 

@@ -80,8 +80,10 @@ def _fewshot(record: Record) -> Iterator[str]:
 
 
 def _flag(flag: str, value: Any, default: Any) -> list[str]:
+    if value is None or value == default:
+        return []
     text = _text(value)
-    if value is None or text == _text(default):
+    if text == _text(default):
         return []
     if value is True:
         return [f"--{flag}"]

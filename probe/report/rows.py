@@ -1,6 +1,7 @@
 """Records as results: one value for each thing that was measured, with the record it comes from."""
 
 import json
+import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -48,12 +49,18 @@ COLUMNS: dict[str, str] = {
 }
 """What a result has, for --by, --columns and --list; also config.X, metrics.X, seconds.X, versions.X of its record."""
 
+log = logging.getLogger("report")
+MOST_TOLD = 10
 KINDS = ("probe", "fewshot")
 """Records that hold results; `search`, `train` and `extract` records are read by the figures and the page."""
 
 SAME = ("features", "dataset", "target", "group", "store", "seed", "seeds", "device", "memory", "predictions", "sub")
 """Settings of `probe` that a method's name leaves out: they have a column, or change no number."""
-PROBE_DEFAULTS = {item.name: item.default for item in fields(ProbeConfig) if item.name not in SAME}
+PROBE_DEFAULTS = {
+    item.name: list(item.default) if isinstance(item.default, tuple) else item.default
+    for item in fields(ProbeConfig)
+    if item.name not in SAME
+}
 FEWSHOT_DEFAULTS: dict[str, Any] = {
     "transform": "none", "centre": None, "crossing": None, "apart": None, "classes": [], "queries": 15,
     "read_episodes": None, "neighbours": 1, "weight_decay": None,
@@ -88,6 +95,14 @@ def read_results(root: Root, skipped: Skipped) -> list[Result]:
     records = (record for kind in KINDS for record in read_records(root, kind, skipped))
     found = [result for record in records for result in results_of(record, skipped)]
     return sorted(found, key=lambda result: result.record.created)
+
+
+def tell(url: str, skipped: Skipped) -> None:
+    """Log what was left out: the first few by name, how many others."""
+    for key, why in skipped[:MOST_TOLD]:
+        log.warning("%s/%s is skipped: %s", url, key, why)
+    if len(skipped) > MOST_TOLD:
+        log.warning("%d other records are skipped; --html lists them", len(skipped) - MOST_TOLD)
 
 
 def results_of(record: Record, skipped: Skipped) -> list[Result]:
@@ -209,11 +224,12 @@ def changed(config: Mapping[str, Any], defaults: Mapping[str, Any], *but: str) -
     told = []
     for name, default in defaults.items():
         value = config.get(name, default)
-        if name not in but and _plain(value) != _plain(default):
-            text = ",".join(map(str, value)) if isinstance(value, list | tuple) else value
-            if isinstance(value, Mapping):
-                text = ":".join(map(str, value.values()))
-            told.append(f"{name.replace('_', '-')}={text}")
+        if value == default or name in but or _plain(value) == _plain(default):
+            continue
+        text = ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+        if isinstance(value, Mapping):
+            text = ":".join(map(str, value.values()))
+        told.append(f"{name.replace('_', '-')}={text}")
     return told
 
 

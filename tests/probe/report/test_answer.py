@@ -1,4 +1,5 @@
 from probe.report.answer import answers, cost_text, number_text
+from probe.report.grouping import group
 from probe.report.rows import read_results
 from store.records import write_record
 
@@ -7,7 +8,7 @@ def test_the_best_its_gain_and_what_is_nearly_as_good(root, probed) -> None:
     for name, top1 in (("a", 0.7), ("b", 0.72), ("a,b", 0.80), ("a,b,c", 0.81)):
         write_record(root, probed(name, top1))
     write_record(root, probed("a,b,d", 0.99, select="oracle"))
-    (found,) = answers(read_results(root, []))
+    (found,) = answers(group(read_results(root, [])))
     assert found.best.get("features") == "a,b,c", "what was chosen on the test split is not the best"
     assert found.single.get("features") == "b"
     assert round(found.gain, 6) == 9
@@ -20,7 +21,7 @@ def test_a_small_gain_is_not_sure_and_one_network_may_be_best(root, probed) -> N
     write_record(root, probed("a", 0.7))
     write_record(root, probed("a,b", 0.71))
     write_record(root, probed("a", 0.7, dataset="other"))
-    one, two = answers(read_results(root, []))
+    one, two = answers(group(read_results(root, [])))
     assert (one.best.get("features"), one.sure, one.thrifty.get("features")) == ("a,b", False, "a")
     assert (two.best.get("features"), two.gain, two.thrifty) == ("a", None, None)
 

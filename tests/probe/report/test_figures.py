@@ -5,6 +5,7 @@ from PIL import Image
 
 from probe.report.cli import main
 from probe.report.figures import cells, figures, pareto
+from probe.report.grouping import group
 from probe.report.plots import inline, render_svg
 from probe.report.rows import read_results
 from store.errors import BadValue
@@ -39,7 +40,7 @@ def test_every_kind_is_drawn(filled, tmp_path, capsys) -> None:
 
 
 def test_names_are_text_in_a_figure_and_colours_are_the_themes(filled) -> None:
-    found = {figure.name.split("-")[0]: figure for figure in figures(read_results(filled, []))}
+    found = {figure.name.split("-")[0]: figure for figure in figures(group(read_results(filled, [])))}
     svg = inline(render_svg(found["decay"].draw), "one", 'a "label" <b>')
     assert svg.startswith('<svg role="img" aria-label="a &quot;label&quot; &lt;b&gt;"')
     assert "$x_i^2$&lt;script&gt;" in svg, "names are no formulas and no markup"
@@ -50,7 +51,7 @@ def test_names_are_text_in_a_figure_and_colours_are_the_themes(filled) -> None:
 
 
 def test_the_front_is_what_nothing_cheaper_reaches(filled) -> None:
-    (lines,) = [lines for cell, lines in cells(read_results(filled, [])).items() if cell[0] == "probe"]
+    (lines,) = [lines for cell, lines in cells(group(read_results(filled, []))).items() if cell[0] == "probe"]
     assert [line.get("features") for line in pareto(lines, "dim")] == ["$x_i^2$<script>", "a,b", "a,b,c"]
 
 

@@ -19,7 +19,7 @@ def test_student95() -> None:
 def test_mean_and_interval_over_seeds(root, probed) -> None:
     values = (0.5, 0.56, 0.6)
     for seed, top1 in enumerate(values):
-        write_record(root, probed("a", top1, seed=seed))
+        write_record(root, probed("a", top1, seed=seed, created="20260101T000000Z"))
     write_record(root, probed("a,b", 0.7))
     one, two = group(read_results(root, []))
     half = stats.t.ppf(0.975, 2) * statistics.stdev(values) / math.sqrt(3)

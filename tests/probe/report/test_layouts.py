@@ -6,6 +6,7 @@ import pytest
 from extract.cli import build_parser as extract_parser
 from probe.cli import build_parser as probe_parser
 from probe.report.cli import main
+from probe.report.layout import index_of
 from probe.report.layouts import LAYOUTS
 from probe.report.paper import paper_numbers
 from probe.report.rows import read_results
@@ -47,7 +48,7 @@ def test_ours_beside_the_papers(root, probed, capsys) -> None:
     write_record(root, probed(features, 0.9, dataset="cifar100", solver="ridge"))
     write_record(root, probed(features, 0.9, dataset="cifar100", target="coarse", solver="sgd"))
     layout = LAYOUTS["supervised"]
-    assert layout.measured(read_results(root, [])) == 1
+    assert layout.measured(index_of(read_results(root, []))) == 1
     assert main(["--store", root.url, "--layout", "supervised", "--json"]) == 0
     cells = json.loads(capsys.readouterr().out)["sections"][0]["cells"]
     (cell,) = [cell for cell in cells if cell["ours"]]

@@ -11,7 +11,7 @@ NASTY = "<script>alert('x')</script><!--&\u2028"
 
 def test_every_number_has_its_provenance(root, probed) -> None:
     for seed in (0, 1):
-        write_record(root, probed("a,b", 0.5 + seed / 10, seed=seed))
+        write_record(root, probed("a,b", 0.5 + seed / 10, seed=seed, created=f"2026010{seed + 1}T000000Z"))
     write_record(root, probed("a", 0.4, nll=float("nan")))
     data = table_data(group(read_results(root, [])))
     keys = [column["key"] for column in data["columns"]]
