@@ -24,7 +24,11 @@ class Entry:
     paper: tuple[str, str, str]
     """Key of `paper_numbers`."""
     match: Mapping[str, Any] = field(default_factory=dict)
-    """Column of a result -> the value that makes it ours; `features` may also be its label, `method` its first word."""
+    """Column of a result -> the value that makes it ours. `features` may also be its label, or several that are
+    repeats; `method` is compared by its first word, `prefer` is a method that comes before others.
+    """
+    pick: str = "all"
+    """Of several features: all (their mean), or the best."""
     commands: Sequence[str] = ()
     """What makes the result, in order; empty: the method is not part of this project."""
 
@@ -33,17 +37,27 @@ class Entry:
         return paper_numbers()[self.paper]
 
     def find(self, index: Index) -> Line | None:
-        """Our repeats of this number: those of the newest method, the paper's own solver before others."""
+        """Our repeats of this number, all by the method of the newest."""
         if not self.match:
             return None
-        wanted = {name: value for name, value in self.match.items() if name not in ("features", "dataset", "method")}
-        near = index.get((self.match["dataset"], self.match["features"]), ())
+        wanted = dict(self.match)
+        dataset, features = wanted.pop("dataset"), wanted.pop("features")
+        method, prefer = wanted.pop("method", None), wanted.pop("prefer", None)
+        names = features if isinstance(features, tuple) else (features,)
+        near = (result for name in names for result in index.get((dataset, name), ()))
         found = [result for result in near if all(result.get(name) == value for name, value in wanted.items())]
-        for methods in self.match.get("method", ()), None:
-            same = [r for r in found if methods is None or str(r.values["method"]).split()[0] in methods]
-            if same:
-                return Line([r for r in same if r.values["method"] == same[-1].values["method"]])
-        return None
+        same = [result for result in found if method is None or _word(result) == method]
+        same = [result for result in same if _word(result) == prefer] or same
+        if not same:
+            return None
+        if self.pick == "best":
+            return Line([max(same, key=lambda result: result.values["accuracy"])])
+        last = max(same, key=lambda result: result.record.created)
+        return Line([result for result in same if result.values["method"] == last.values["method"]])
+
+
+def _word(result: Result) -> str:
+    return str(result.values["method"]).partition(" ")[0]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,20 +1,16 @@
 """Records as results: one value for each thing that was measured, with the record it comes from."""
 
-import json
 import logging
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from probe.config import ProbeConfig
-from probe.report.intervals import mean_half
-from probe.report.naming import family_of
+from probe.report.kinds import READERS, plain
 from store.records import Record, read_records
 from store.root import Root
 
 COLUMNS: dict[str, str] = {
-    "kind": "probe or fewshot",
+    "kind": "probe, fewshot or train",
     "dataset": "name in the store",
     "target": "the column that was predicted",
     "split": "what was scored",
@@ -51,20 +47,6 @@ COLUMNS: dict[str, str] = {
 
 log = logging.getLogger("report")
 MOST_TOLD = 10
-KINDS = ("probe", "fewshot")
-"""Records that hold results; `search`, `train` and `extract` records are read by the figures and the page."""
-
-SAME = ("features", "dataset", "target", "group", "store", "seed", "seeds", "device", "memory", "predictions", "sub")
-"""Settings of `probe` that a method's name leaves out: they have a column, or change no number."""
-PROBE_DEFAULTS = {
-    item.name: list(item.default) if isinstance(item.default, tuple) else item.default
-    for item in fields(ProbeConfig)
-    if item.name not in SAME
-}
-FEWSHOT_DEFAULTS: dict[str, Any] = {
-    "transform": "none", "centre": None, "crossing": None, "apart": None, "classes": [], "queries": 15,
-    "read_episodes": None, "neighbours": 1, "weight_decay": None,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +74,7 @@ Skipped = list[tuple[str, str]]
 
 def read_results(root: Root, skipped: Skipped) -> list[Result]:
     """Every result in the store, oldest first. What is no record, or of a kind of its own, is noted in `skipped`."""
-    records = (record for kind in KINDS for record in read_records(root, kind, skipped))
+    records = (record for kind in READERS for record in read_records(root, kind, skipped))
     found = [result for record in records for result in results_of(record, skipped)]
     return sorted(found, key=lambda result: result.record.created)
 
@@ -107,7 +89,7 @@ def tell(url: str, skipped: Skipped) -> None:
 
 def results_of(record: Record, skipped: Skipped) -> list[Result]:
     try:
-        rows = list(_probe(record) if record.kind == "probe" else _fewshot(record))
+        rows = list(READERS[record.kind](record))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         skipped.append((f"records/{record.kind}/{record.created}-{record.id}.json", f"no result of ours: {why}"))
@@ -127,114 +109,6 @@ def _common(record: Record) -> dict[str, Any]:
         "created": record.created,
         "record": record.id,
     }
-
-
-def _probe(record: Record) -> Iterator[dict[str, Any]]:
-    metrics, config = record.metrics, record.config
-    low, high = metrics.get("top1_interval") or (None, None)
-    features = str(metrics["features"])
-    plain = ("dim", "val_top1", "optimism_gap", "top5", "mean_class_accuracy", "worst_group", "worst_group_accuracy",
-             "nll", "calibration_error", "weight_decay")  # fmt: skip
-    if metrics.get("objective"):
-        yield from _tuned(record)
-        return
-    yield {
-        **{name.removesuffix("_top1"): metrics.get(name) for name in plain},
-        "target": config.get("target", "label"),
-        "split": config.get("test", "test"),
-        "features": features,
-        **family_of(features),
-        "method": " ".join([str(metrics["solver"]), *changed(config, PROBE_DEFAULTS, "solver")]),
-        "setting": "top-1",
-        "accuracy": share(metrics["top1"]),
-        "low": low,
-        "high": high,
-        "n": metrics.get("num_samples"),
-        "parameters": metrics.get("backbone_parameters"),
-        "flops": metrics.get("backbone_flops_per_image"),
-        "head_parameters": metrics.get("num_parameters"),
-    }
-
-
-def _tuned(record: Record) -> Iterator[dict[str, Any]]:
-    """A group objective: one result for each way to tune; the interval is over its runs."""
-    metrics, features = record.metrics, str(record.metrics["features"])
-    told = changed(record.config, PROBE_DEFAULTS, "solver", "objective", "select")
-    for tuning, found in metrics["tunings"].items():
-        accuracy, std, runs = share(found["top1"]), found.get("top1_std"), len(found["runs"])
-        half = None if std is None or runs < 2 else mean_half(std, runs)
-        yield {
-            "target": record.config.get("target", "label"),
-            "split": record.config.get("test", "test"),
-            "features": features,
-            "label": metrics.get("label"),
-            **family_of(features),
-            "method": " ".join([str(metrics["objective"]), str(metrics["solver"]), *told]),
-            "setting": f"top-1, {str(tuning).upper()}-tuned",
-            "accuracy": accuracy,
-            "low": None if half is None else accuracy - half,
-            "high": None if half is None else accuracy + half,
-            "n": metrics.get("num_samples"),
-            "std": std,
-            "val": found.get("ood_val" if tuning == "ood" else "id_val"),
-            "worst_group": found.get("worst_group"),
-            "worst_group_accuracy": found.get("worst_group_accuracy"),
-            "dim": metrics.get("dim"),
-            "parameters": metrics.get("backbone_parameters"),
-            "flops": metrics.get("backbone_flops_per_image"),
-            "head_parameters": metrics.get("num_parameters"),
-        }
-
-
-def _fewshot(record: Record) -> Iterator[dict[str, Any]]:
-    config = {**record.config, **(record.config.get("settings") or {})}
-    told = changed(config, FEWSHOT_DEFAULTS, "settings")
-    target = next((name.partition(":")[2] for name in record.targets), config.get("target"))
-    for found in record.metrics["results"]:
-        accuracy, half = share(found["accuracy"]), found.get("ci95")
-        features = str(found["features"])
-        yield {
-            "target": target,
-            "split": ",".join(map(str, record.metrics.get("splits") or ())) or None,
-            "features": features,
-            **family_of(features),
-            "method": " ".join([str(found["classifier"]), *told]),
-            "setting": f"{found['ways']}-way {found['shots']}-shot",
-            "accuracy": accuracy,
-            "low": None if half is None else accuracy - half,
-            "high": None if half is None else accuracy + half,
-            "n": found.get("episodes"),
-            "std": found.get("std"),
-            "dim": found.get("dim"),
-            "parameters": found.get("backbone_parameters"),
-            "flops": found.get("backbone_flops_per_image"),
-            "seconds": found.get("seconds"),
-        }
-
-
-def share(value: Any) -> float:
-    """Raises `ValueError`: not a number in [0, 1]."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= 1:
-        raise ValueError(f"accuracy {value!r} is no share")
-    return float(value)
-
-
-def changed(config: Mapping[str, Any], defaults: Mapping[str, Any], *but: str) -> list[str]:
-    """`key=value` of every setting that is not the default."""
-    told = []
-    for name, default in defaults.items():
-        value = config.get(name, default)
-        if value == default or name in but or _plain(value) == _plain(default):
-            continue
-        text = ",".join(map(str, value)) if isinstance(value, list | tuple) else value
-        if isinstance(value, Mapping):
-            text = ":".join(map(str, value.values()))
-        told.append(f"{name.replace('_', '-')}={text}")
-    return told
-
-
-def _plain(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
 
 
 def newest(results: Iterable[Result]) -> list[Result]:
@@ -258,7 +132,7 @@ _SAYS = ("kind", "dataset", "target", "split", "features", "method", "setting")
 
 def _identity(result: Result) -> str:
     config = {name: value for name, value in result.record.config.items() if name not in _VOLATILE}
-    return _plain([[result.values[name] for name in _SAYS], config])
+    return plain([[result.values[name] for name in _SAYS], config])
 
 
 def columns_of(results: Sequence[Result]) -> list[str]:

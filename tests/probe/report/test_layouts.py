@@ -3,14 +3,16 @@ import shlex
 
 import pytest
 
+from extract import bonsai, distill, finetune, heads, pretrain
 from extract.cli import build_parser as extract_parser
+from fewshot.cli import build_parser as fewshot_parser
 from probe.cli import build_parser as probe_parser
 from probe.report.cli import main
 from probe.report.layout import index_of
 from probe.report.layouts import LAYOUTS
 from probe.report.paper import paper_numbers
 from probe.report.rows import read_results
-from store.records import write_record
+from store.records import Record, write_record
 
 ENTRIES = [entry for layout in LAYOUTS.values() for section in layout.sections for entry in section.entries]
 
@@ -62,7 +64,16 @@ def test_ours_beside_the_papers(root, probed, capsys) -> None:
     assert "cat2 is made by" in text, "of the other datasets"
 
 
-PARSERS = {"extract": extract_parser, "probe": probe_parser}
+PARSERS = {
+    "extract": extract_parser,
+    "extract.pretrain": pretrain.build_parser,
+    "extract.finetune": finetune.build_parser,
+    "extract.distill": distill.build_parser,
+    "extract.bonsai": bonsai.build_parser,
+    "extract.heads": heads.build_parser,
+    "probe": probe_parser,
+    "fewshot": fewshot_parser,
+}
 
 
 def test_commands_are_what_the_parsers_read() -> None:
@@ -70,3 +81,28 @@ def test_commands_are_what_the_parsers_read() -> None:
         words = shlex.split(command)
         assert words[:2] == ["python", "-m"]
         PARSERS[words[2]]().parse_args(words[3:])
+
+
+def test_every_number_of_the_paper_is_in_a_layout() -> None:
+    assert {entry.paper for entry in ENTRIES} == paper_numbers().keys()
+
+
+def test_repeats_by_other_networks_and_the_best_of_several(root, probed, fewshot) -> None:
+    for seed, top1 in enumerate((0.9, 0.92)):
+        write_record(root, probed(f"cifar10-wd0-s{seed}", top1, dataset="cifar10", solver="sgd"))
+    write_record(root, fewshot({"cub-snapshots@e120": 0.5, "cub-snapshots@e200": 0.6}, dataset="cub"))
+    index = index_of(read_results(root, []))
+    found = {entry.paper: entry.find(index) for entry in ENTRIES}
+    line = found["L2_wd_linear_probe", "cifar10", "wd=0"]
+    assert (line.accuracy, len(line.results)) == (pytest.approx(0.91), 2)
+    assert found["fewshot_ResNet18", "CUB_5w1s", "best_single_snapshot"] is None, "by another classifier"
+
+
+def test_objectives_do_not_stand_in_for_each_other(root, probed) -> None:
+    record = probed("a,b", 0.7, objective=("vrex",), solver="balanced", label="CAT2", dataset="camelyon17")
+    tuned = {"top1": 0.7, "top1_std": 0.03, "runs": [{}] * 5}
+    metrics = {**record.metrics, "objective": "vrex", "tunings": {"iid": tuned}}
+    write_record(root, Record(**{**vars(record), "metrics": metrics}))
+    index = index_of(read_results(root, []))
+    ours = {entry.column for entry in ENTRIES if entry.find(index)}
+    assert ours == {"IID-tune/vREx"}
