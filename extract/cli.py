@@ -35,6 +35,8 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--backbones", metavar="DIR", help="where trained backbones are kept (default: data/backbones)")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
     p.add_argument("--precision", default=default.precision, help="auto, fp32, bf16, fp16 (default: auto)")
+    p.add_argument("--compile", default=default.compile, metavar="WHEN",
+                   help="auto (torch.compile where it was measured to pay), on, off (default: auto)")  # fmt: skip
     p.add_argument("--dtype", default=default.dtype, help="float16 or float32 in the store (default: %(default)s)")
     p.add_argument("--backend", default=default.backend, help="zarr, or hdf5 for h5py (default: %(default)s)")
     p.add_argument("--batch-size", type=int, metavar="N", help="images of one forward pass (default: what fits)")
@@ -93,10 +95,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def check_names(config: ExtractConfig) -> None:
     """Refuse what no table knows before torch loads."""
-    from extract.backbones import find_backbone
     from extract.datasets import find_dataset
+    from extract.taps import split_name
 
     for name in config.backbone:
-        find_backbone(name, config.backbones)
+        split_name(name, config.backbones)
     for name in config.dataset:
         find_dataset(name)

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, field
 
 from extract.datasets import default_data_root
+from extract.taps import split_name
 from store.errors import BadValue
 from store.root import default_root
 
@@ -32,6 +33,8 @@ class ExtractConfig:
     device: str = "auto"
     precision: str = "auto"
     """auto, fp32, bf16 or fp16: extract/precision.py."""
+    compile: str = "auto"
+    """auto, on or off: extract/compiling.py."""
     dtype: str = "float16"
     """What is stored."""
     backend: str = "zarr"
@@ -48,12 +51,15 @@ class ExtractConfig:
     def __post_init__(self) -> None:
         if not self.backbone:
             raise BadValue("name at least one backbone: --backbone a,b (see `python -m extract --list`)")
-        if self.weights and len(self.backbone) > 1:
-            raise BadValue(f"--weights is for one backbone, not {len(self.backbone)}: {', '.join(self.backbone)}")
+        bases = dict.fromkeys(split_name(name, self.backbones)[0] for name in self.backbone) if self.weights else {}
+        if len(bases) > 1:
+            raise BadValue(f"--weights is for one backbone, not {len(bases)}: {', '.join(bases)}")
         for name in ("batch_size", "workers", "views"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise BadValue(f"--{name.replace('_', '-')} is {value}, must be at least 1")
         if self.precision not in PRECISIONS:
             raise BadValue(f"--precision is {self.precision!r}; {', '.join(PRECISIONS)}")
+        if self.compile not in ("auto", "on", "off"):
+            raise BadValue(f"--compile is {self.compile!r}; auto, on, off")
         if self.dtype not in ("float16", "float32"):
             raise BadValue(f"--dtype is {self.dtype!r}; float16 or float32")

@@ -5,8 +5,8 @@ Ranks share nothing but the store (claims.py); whoever sees a set complete commi
 
 import logging
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -18,13 +18,15 @@ from extract.datasets.common import Images
 from extract.images import Decoded
 from extract.loading import load
 from extract.network import Network
-from extract.pipeline import Lane, Seconds, fill
-from extract.precision import pick_device
+from extract.outcome import Made, made_row, record
+from extract.packing import in_packs
+from extract.pipeline import Lane, Output, Seconds, fill
+from extract.precision import Forward, pick_device
 from extract.recipes import Recipe, for_dataset
+from extract.taps import split_name
 from store.errors import BadImage, BadValue, RootError
 from store.fingerprint import Fingerprint
 from store.keys import FeatureKey
-from store.records import Record, write_record
 from store.root import Root, open_root
 from store.runtime import Progress, rank, size, versions
 from store.writer import FeatureWriter
@@ -32,26 +34,15 @@ from store.writer import FeatureWriter
 log = logging.getLogger("extract")
 
 
-@dataclass
-class Made:
-    """What became of one feature set; a row of the table that the command prints."""
+@dataclass(frozen=True)
+class Seen:
+    """A backbone, where in it, and the view that it sees: one feature set a split."""
 
-    dataset: str
-    split: str
-    backbone: str
-    view: int
-    fingerprint: str
-    num_samples: int
-    dim: int
-    extracted: int
-    """Images that went through the network in this run."""
-    bad: int
-    state: str
-    """extracted, complete (nothing was to do) or unfinished (other ranks are at the rest)."""
-
-
-Seen = tuple[Network, Recipe]
-"""A backbone and the view that it sees."""
+    net: Network
+    tap: int
+    recipe: Recipe
+    name: str
+    """Under which the features are stored."""
 
 
 def run(config: ExtractConfig) -> list[Made]:
@@ -61,77 +52,111 @@ def run(config: ExtractConfig) -> list[Made]:
     for images, seen in work(config):
         made += _extract(root, config, images, seen, seconds)
     if any(row.extracted for row in made):
-        _record(root, config, made, seconds, time.perf_counter() - start)
+        record(root, config, made, seconds, time.perf_counter() - start)
     return made
 
 
-def work(config: ExtractConfig) -> Iterator[tuple[Images, list[Seen]]]:
-    """Every split that is asked for, with what is to see it."""
+def networks(config: ExtractConfig) -> list[tuple[Network, list[str]]]:
+    """Every backbone once, with the names of the feature sets that it makes: one a tap."""
     device = pick_device(config.device)
-    nets = [
-        Network(partial(load, name, config.weights, config.weights_root, config.backbones), device, config.precision)
-        for name in config.backbone
-    ]
-    for dataset in config.dataset:
-        seen = [
-            (net, for_dataset(net.loaded.recipe, dataset).with_view(view, config.seed))
-            for net in nets
-            for view in range(config.views)
-        ]
-        for split in config.split or splits_of(dataset, config.data_root):
-            yield open_dataset(dataset, split, config.data_root, allow_absent=config.skip_bad), seen
+    asked: dict[str, list[str]] = {}
+    for name in dict.fromkeys(config.backbone):
+        asked.setdefault(split_name(name, config.backbones)[0], []).append(name)
+    found = []
+    for base, names in asked.items():
+        again = partial(load, base, config.weights, config.weights_root, config.backbones)
+        taps = [split_name(name, config.backbones)[1] for name in names]
+        net = Network(again, device, config.precision, taps, config.compile)
+        found.append((net, [net.loaded.name + name.removeprefix(base) for name in names]))
+    return found
 
 
-def open_writer(root: Root, config: ExtractConfig, images: Images, net: Network, recipe: Recipe) -> FeatureWriter:
-    """The feature set of one backbone, split and view, in the precision class that `net` stands at."""
-    samples, loaded = images.samples, net.loaded
+def work(config: ExtractConfig) -> Iterator[tuple[Images, list[Seen]]]:
+    """Every split that is asked for, with what is to see it: as many backbones at a time as the memory holds."""
+    packs = in_packs(networks(config), config.views, config.block_rows)
+    for pack in packs:
+        for dataset in config.dataset:
+            seen = [
+                Seen(net, tap, for_dataset(net.loaded.recipe, dataset).with_view(view, config.seed), name)
+                for net, names in pack
+                for tap, name in enumerate(names)
+                for view in range(config.views)
+            ]
+            for split in config.split or splits_of(dataset, config.data_root):
+                yield open_dataset(dataset, split, config.data_root, allow_absent=config.skip_bad), seen
+        if len(packs) > 1:
+            for net, _ in pack:
+                net.release()
+
+
+def open_writer(root: Root, config: ExtractConfig, images: Images, seen: Seen, *, left: int = 0) -> FeatureWriter:
+    """The feature set of one tap, split and view, in the precision class that its network stands at.
+
+    `left` is how many images are to be forwarded; 0 where nothing is to be decided about compiling.
+    """
+    net, samples, loaded = seen.net, images.samples, seen.net.loaded
     fingerprint = Fingerprint(
         weights=loaded.weights_sha256,
         architecture=loaded.architecture,
-        layer="features",
-        pooling="avg",
-        recipe=recipe.parts(),
+        layer=net.taps[seen.tap].layer,
+        pooling=net.taps[seen.tap].pooling,
+        recipe=seen.recipe.parts(),
         precision=net.precision,
         dtype=config.dtype,
         samples=samples.id,
     )
-    key = FeatureKey(samples.dataset, samples.split, loaded.name)
-    choices = {"batch_size": net.batch_size(config.batch_size)}
+    key = FeatureKey(samples.dataset, samples.split, seen.name)
+    batch_size = net.batch_size(config.batch_size)
+    choices = {"batch_size": batch_size, "compiled": bool(left) and net.should_compile(seen.recipe, batch_size, left)}
     return FeatureWriter(
-        root, key, fingerprint, samples, loaded.dim,
+        root, key, fingerprint, samples, net.dims[seen.tap],
         choices=choices, block_rows=config.block_rows, backend=config.backend,
     )  # fmt: skip
 
 
-def _extract(root: Root, config: ExtractConfig, images: Images, seen: list[Seen], seconds: Seconds) -> list[Made]:
-    """Bring every set of one split, one for each backbone and view, to its commit, as far as it is this rank's work."""
+def _extract(root: Root, config: ExtractConfig, images: Images, seen: Sequence[Seen], seconds: Seconds) -> list[Made]:
+    """Bring every set of one split, one for each tap and view, to its commit, as far as it is this rank's work."""
     made: dict[int, Made] = {}
-    lanes: dict[int, Lane] = {}
-    for i, (net, recipe) in enumerate(seen):
-        writer = open_writer(root, config, images, net, recipe)
+    writers: dict[int, FeatureWriter] = {}
+    lanes: dict[tuple[Network, Recipe, int, bool], Lane] = {}
+    lane_of: dict[int, Lane] = {}
+    for i, one in enumerate(seen):
+        writer = open_writer(root, config, images, one)
         if not writer.committed:
-            forward = net.ready(images, recipe)
-            writer = open_writer(root, config, images, net, recipe)  # the check may have changed the precision class
+            one.net.ready(images, one.recipe)
+            writer = open_writer(root, config, images, one)  # the check may have changed the precision class
+            if not writer.started:
+                writer = open_writer(root, config, images, one, left=len(images.samples) // size())
         if writer.committed:
             writer.save_samples()
-            made[i] = _made(writer, recipe.view, 0, 0, "complete")
-        else:
-            lanes[i] = Lane(writer, recipe, forward, writer.choices["batch_size"])
+            made[i] = made_row(writer, one.recipe.view, 0, 0, "complete")
+            continue
+        chosen = writer.choices  # by the first run
+        sort = (one.net, one.recipe, chosen["batch_size"], chosen.get("compiled", False))
+        if sort not in lanes:
+            lanes[sort] = Lane([], one.recipe, _forward(images, *sort), chosen["batch_size"])
+        lanes[sort].outputs.append(Output(writer, one.net.columns(one.tap)))
+        writers[i], lane_of[i] = writer, lanes[sort]
     bad = _fill(config, images, list(lanes.values()), seconds) if lanes else 0
-    for i, lane in lanes.items():
-        net = seen[i][0]
-        told = {"versions": versions(), "batch_size": lane.batch_size, **net.cost(lane.recipe)}
-        done = lane.writer.commit(told, net.error)
-        made[i] = _made(lane.writer, lane.recipe.view, lane.extracted, bad, "extracted" if done else "unfinished")
+    for i, lane in lane_of.items():
+        net, recipe = seen[i].net, seen[i].recipe
+        told = {"versions": versions(), **writers[i].choices, **net.cost(recipe)}
+        done = writers[i].commit(told, net.errors[seen[i].tap])
+        made[i] = made_row(writers[i], recipe.view, lane.extracted, bad, "extracted" if done else "unfinished")
     return [made[i] for i in range(len(seen))]
+
+
+def _forward(images: Images, net: Network, recipe: Recipe, batch_size: int, compiled: bool) -> Forward:
+    return net.compiled(recipe, batch_size) if compiled else net.ready(images, recipe)
 
 
 def _fill(config: ExtractConfig, images: Images, lanes: list[Lane], seconds: Seconds) -> int:
     """Fill the missing blocks of all lanes; returns how many images of this rank could not be read."""
     samples = images.samples
-    check_room(lanes[0].writer.root, sum(missing_bytes(lane.writer) for lane in lanes))
-    missing: set[int] = set().union(*(lane.writer.missing() for lane in lanes))
-    total = sum(len(lanes[0].writer.rows(block)) for block in missing) // size()
+    writers = [output.writer for lane in lanes for output in lane.outputs]
+    check_room(writers[0].root, sum(missing_bytes(writer) for writer in writers))
+    missing: set[int] = set().union(*(lane.missing() for lane in lanes))
+    total = sum(len(lanes[0].rows(block)) for block in missing) // size()
     bad = 0
     with Progress(total, f"{samples.dataset}/{samples.split}") as progress:
 
@@ -142,10 +167,10 @@ def _fill(config: ExtractConfig, images: Images, lanes: list[Lane], seconds: Sec
                 bad += 1
             progress.update(1)
 
-        claims = Claims([lane.writer for lane in lanes], rank(), size())
+        claims = Claims(lanes, rank(), size())
         fill(images, lanes, claims, workers=config.workers, seconds=seconds, on_sample=on_sample)
     if bad == len(samples):
-        raise BadValue(f"{lanes[0].writer.key}: not one of its {bad} images can be read; nothing is committed")
+        raise BadValue(f"{writers[0].key}: not one of its {bad} images can be read; nothing is committed")
     return bad
 
 
@@ -171,33 +196,3 @@ def _bad_image(config: ExtractConfig, images: Images, sample: Decoded) -> None:
     if not config.skip_bad:
         raise BadImage(f"{where}. Mend or remove the image, or go on without it: --skip-bad")
     log.warning("skipped %s", where)
-
-
-def _made(writer: FeatureWriter, view: int, extracted: int, bad: int, state: str) -> Made:
-    return Made(
-        dataset=writer.key.dataset,
-        split=writer.key.split,
-        backbone=writer.key.backbone,
-        view=view,
-        fingerprint=writer.fingerprint.hex,
-        num_samples=len(writer.samples),
-        dim=writer.dim,
-        extracted=extracted,
-        bad=bad,
-        state=state,
-    )
-
-
-def _record(root: Root, config: ExtractConfig, made: list[Made], seconds: Seconds, total: float) -> None:
-    images = sum(row.extracted for row in made)
-    features = [{name: getattr(m, name) for name in ("dataset", "split", "backbone", "fingerprint")} for m in made]
-    metrics = {
-        "images": images,
-        "images_per_second": images / total,
-        "bad_rows": sum(row.bad for row in made),
-        "bottleneck": seconds.bottleneck(),
-    }
-    stages = {**asdict(seconds), "total": total}
-    write_record(
-        root, Record(kind="extract", config=asdict(config), features=features, metrics=metrics, seconds=stages)
-    )

@@ -1,6 +1,7 @@
 """Batch normalisation folded into the convolution before it: the same function in eval mode, with a pass less."""
 
 import logging
+from collections.abc import Collection
 
 import torch
 from torch import fx, nn
@@ -16,9 +17,10 @@ class _Tracer(fx.Tracer):
         return isinstance(m, nn.Conv2d | nn.BatchNorm2d) or super().is_leaf_module(m, module_qualified_name)
 
 
-def fold_batchnorm(net: nn.Module) -> int:
+def fold_batchnorm(net: nn.Module, keep: Collection[str] = ()) -> int:
     """Fold every convolution that feeds only its batch normalisation, in place; returns how many.
 
+    What the convolutions in `keep` give is wanted as it is.
     The pairs come from a symbolic trace (torch.fx). A network that cannot be traced stays as it is.
     """
     try:
@@ -37,7 +39,13 @@ def fold_batchnorm(net: nn.Module) -> int:
             continue
         conv, norm = net.get_submodule(str(before.target)), net.get_submodule(node.target)
         once = calls[str(before.target)] == calls[node.target] == len(before.users) == 1
-        if once and isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and norm.running_var is not None:
+        if (
+            str(before.target) not in keep
+            and once
+            and isinstance(conv, nn.Conv2d)
+            and isinstance(norm, nn.BatchNorm2d)
+            and norm.running_var is not None
+        ):
             with torch.no_grad():
                 fused = fuse_conv_bn_eval(conv, norm)
             _replace(net, str(before.target), fused.requires_grad_(requires_grad=False))

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from extract import ranks
 from extract.backbones import ALIASES, BACKBONES
-from extract.batches import TrainingData, shuffled
+from extract.batches import TrainingData
 from extract.classifier import Classifier, make_head, one_head
 from extract.heads import keep_head
 from extract.labelled import Labelled
 from extract.models.foreign import measure_dim
+from extract.orders import order_of
 from extract.precision import pick_device
 from extract.recipes import RECIPES, Recipe, for_dataset
 from extract.run_folder import open_run, publish
@@ -109,7 +110,7 @@ def run(
             }  # fmt: skip
             rows = TrainingData(
                 images=data.images, recipe=images, labels=data.labels, groups=data.groups, seed=config.seed,
-                order=shuffled(data.rows, recipe.batch, config.seed),
+                order=order_of(config.objective, data.rows, data.groups, recipe.batch, config.seed),
             )  # fmt: skip
             job = Job(
                 net=net, recipe=recipe, data=adapt(rows), folder=folder, device=device, val=data.val,
@@ -168,6 +169,7 @@ def _identity(config: TrainConfig, arch: str, images: Recipe, data: Labelled) ->
         "targets": data.targets,
         "group": config.group,
         "objective": config.objective,
+        **({"penalty": config.penalty, "anneal": config.anneal} if config.objective == "vrex" else {}),
         "images": recipe_json(images),
         "training": {"recipe": config.recipe, **config.training_recipe().values()},
         "seed": config.seed,

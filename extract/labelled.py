@@ -22,8 +22,9 @@ class Labelled:
     classes: tuple[tuple[str, ...], ...]
     """Of each column: the names that occur, in the dataset's order; labels count these."""
     groups: Tensor | None
-    """(N,) int64"""
+    """(N,) int64, counted among `group_names`; -1: none"""
     group_names: tuple[str, ...]
+    """Those that occur in `rows`."""
     targets: dict[str, str]
     """split:column -> hash of the targets that were used."""
     val: tuple[Images, Tensor] | None
@@ -55,15 +56,22 @@ def open_labelled(config: TrainConfig, *, columns: tuple[str, ...] | None = None
         labels.append(_numbered(target.index, present))
         classes.append(tuple(target.classes[index] for index in present))
     group = images.samples.target(config.group) if config.group else None
+    groups: Tensor | None = None
+    group_names: tuple[str, ...] = ()
     if group is not None:
         rows = rows[group.index[rows] >= 0]
+        if not len(rows):
+            raise BadValue(f"{where}: no image has a {config.group!r}: name another column with --group")
+        present = np.unique(group.index[rows])
+        groups = torch.from_numpy(_numbered(group.index, present))
+        group_names = tuple(group.classes[index] for index in present)
     return Labelled(
         images=images,
         rows=rows,
         labels=torch.from_numpy(np.stack(labels, 1) if labels else np.zeros((len(images.samples), 0), np.int64)),
         classes=tuple(classes),
-        groups=None if group is None else torch.from_numpy(group.index.astype(np.int64)),
-        group_names=() if group is None else group.classes,
+        groups=groups,
+        group_names=group_names,
         targets={f"{split}:{target.column}": target.hash for target in (*found, *([group] if group else []))},
         val=_validation(config, splits, columns[0], classes[0]) if columns else None,
     )

@@ -10,7 +10,7 @@ from extract.trained import trained_names
 from store.tables import text_table
 
 if TYPE_CHECKING:
-    from extract.extractor import Made
+    from extract.outcome import Made
     from extract.plan import Planned
 
 

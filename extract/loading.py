@@ -36,6 +36,8 @@ class Loaded:
     """Of the file; where there is none, of the parameters in order of their names."""
     architecture: str
     recipe: Recipe
+    num_bytes: int = 0
+    """Of its parameters and buffers, once they are in memory."""
 
     @cached_property
     def net(self) -> nn.Module:
@@ -72,6 +74,7 @@ def load(
         weights_sha256=sha256,
         architecture=built.architecture,
         recipe=built.recipe,
+        num_bytes=sum(value.numel() * value.element_size() for value in built.net.state_dict().values()),
     )
 
 

@@ -35,22 +35,45 @@ class Seconds:
 
 
 @dataclass
-class Lane:
-    """One backbone on its way through one split."""
+class Output:
+    """One feature set, and its columns of what the network gives."""
 
     writer: FeatureWriter
+    columns: slice
+
+
+@dataclass
+class Lane:
+    """One backbone on its way through one split: one pass fills the sets of all its taps."""
+
+    outputs: list[Output]
     recipe: Recipe
     forward: Forward
     batch_size: int
     features: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
-    """(B, D) of the block at hand; NaN where no image went through."""
+    """(B, sum of D) of the block at hand; NaN where no image went through."""
     pending: list[Decoded] = field(default_factory=list)
     filled: int = 0
     extracted: int = 0
     """Images of this run."""
 
+    def missing(self) -> list[int]:
+        return sorted(set().union(*(output.writer.missing() for output in self.outputs)))
+
+    def has(self, block: int) -> bool:
+        return all(output.writer.has(block) for output in self.outputs)
+
+    def rows(self, block: int) -> range:
+        return self.outputs[0].writer.rows(block)
+
+    def write(self, block: int, x_BD: np.ndarray, content: np.ndarray, bad: dict[int, str]) -> bool:
+        """Store one block of every set that lacks it. False: another process had stored one first."""
+        lack = [output for output in self.outputs if not output.writer.has(block)]
+        first = [output.writer.write(block, x_BD[:, output.columns], content, bad) for output in lack]
+        return bool(lack) and all(first)
+
     def start_block(self, rows: int) -> None:
-        self.features, self.filled = np.full((rows, self.writer.dim), np.nan, np.float32), 0
+        self.features, self.filled = np.full((rows, self.forward.dim), np.nan, np.float32), 0
 
     def add(self, sample: Decoded) -> None:
         self.pending.append(sample)
@@ -112,7 +135,7 @@ def fill(
     def jobs() -> Iterator[tuple[int, list[Recipe]]]:
         for block, need in claims:
             active = [lanes[i] for i in need]
-            rows = active[0].writer.rows(block)
+            rows = active[0].rows(block)
             works.append(Work(block, rows, active, np.zeros((len(rows), CONTENT_BYTES), np.uint8)))
             recipes = list(dict.fromkeys(lane.recipe for lane in active))
             yield from ((row, recipes) for row in rows)
@@ -120,7 +143,7 @@ def fill(
     def store(work: Work, features: list[np.ndarray]) -> None:
         start = clock()
         for lane, x_BD in zip(work.lanes, features, strict=True):
-            if not lane.writer.write(work.block, x_BD, work.content, work.bad):
+            if not lane.write(work.block, x_BD, work.content, work.bad):
                 claims.backwards = True
         seconds.store += clock() - start
 

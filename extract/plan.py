@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from extract.config import ExtractConfig
 from extract.datasets.common import Images
-from extract.extractor import Seen, check_room, missing_bytes, open_writer, work
+from extract.extractor import check_room, missing_bytes, open_writer, work
 from extract.images import prepare
+from extract.network import Network
+from extract.recipes import Recipe
 from store.root import open_root
 
 TRIAL_IMAGES = 16
@@ -36,20 +38,24 @@ def plan(config: ExtractConfig) -> list[Planned]:
     root, planned = open_root(config.store), list[Planned]()
     free = root.free_bytes()
     for images, seen in work(config):
-        for net, recipe in seen:
-            writer = open_writer(root, config, images, net, recipe)
+        timed: set[tuple[Network, Recipe]] = set()  # several taps of one network are one pass
+        for one in seen:
+            writer = open_writer(root, config, images, one)
             missing = sum(len(writer.rows(block)) for block in writer.missing())
+            first = bool(missing) and (one.net, one.recipe) not in timed
+            if first:
+                timed.add((one.net, one.recipe))
             planned.append(
                 Planned(
                     dataset=images.samples.dataset,
                     split=images.samples.split,
-                    backbone=net.loaded.name,
-                    view=recipe.view,
+                    backbone=one.name,
+                    view=one.recipe.view,
                     num_samples=len(images.samples),
-                    dim=net.loaded.dim,
+                    dim=writer.dim,
                     missing=missing,
                     bytes=missing_bytes(writer) if missing else 0,
-                    seconds=missing * _seconds_per_image(config, images, (net, recipe)) if missing else 0.0,
+                    seconds=missing * _seconds_per_image(config, images, one.net, one.recipe) if first else 0.0,
                     free_bytes=free,
                 )
             )
@@ -57,9 +63,8 @@ def plan(config: ExtractConfig) -> list[Planned]:
     return planned
 
 
-def _seconds_per_image(config: ExtractConfig, images: Images, seen: Seen) -> float:
+def _seconds_per_image(config: ExtractConfig, images: Images, net: Network, recipe: Recipe) -> float:
     """Decoding (shared by the decoding threads) and forwarding, measured one after the other on the first images."""
-    net, recipe = seen
     forward = net.ready(images, recipe)
     rows = range(min(TRIAL_IMAGES, len(images.samples)))
     start = time.perf_counter()

@@ -144,6 +144,8 @@ def _step(job: Job, net: nn.Module, state: State, batch: Batch) -> None:
     with autocast(job.device, job.precision):
         outputs = net(x_B3HW)
     loss = job.objective([one.float() for one in outputs], batch)
+    if batch.step == getattr(job.objective, "forget_at", None):
+        state.optimizer.state.clear()  # its momentum is of another objective
     state.optimizer.zero_grad(set_to_none=True)
     state.scaler.scale(loss).backward()
     state.scaler.step(state.optimizer)

@@ -17,7 +17,11 @@ from store.tables import text_table
 OVERRIDES = ("epochs", "lr", "weight_decay", "batch", "optimizer", "schedule", "head", "scale")
 """Fields of a training recipe that a flag may change."""
 
-OBJECTIVES: dict[str, str] = {"erm": "losses:cross_entropy"}
+OBJECTIVES: dict[str, str] = {
+    "erm": "losses:cross_entropy",
+    "vrex": "group_losses:make_vrex",
+    "groupdro": "group_losses:make_groupdro",
+}
 """Name -> `module:function` below extract: (TrainConfig, number of groups) -> the module that is minimised."""
 
 
@@ -40,6 +44,10 @@ class TrainConfig:
     group: str | None = None
     """Target column with the groups that an objective or an order may ask for."""
     objective: str = "erm"
+    penalty: float = 100.0
+    """Of vrex; 100 and 500 are the defaults of TjuJianyu/RFC."""
+    anneal: int = 500
+    """Of vrex: steps before the penalty counts."""
     seed: int = 0
     images: str | None = None
     """A row of extract/recipes.py; None: the training recipe's, else the architecture's own."""
@@ -65,7 +73,9 @@ class TrainConfig:
             raise BadValue(f"--image-size {self.image_size}: at least 8")
         if self.ema is not None and not 0 < self.ema < 1:
             raise BadValue(f"--ema {self.ema:g}: a number between 0 and 1, such as 0.999")
-        for name in ("workers", "snapshots", "seed"):
+        if not 0 <= self.penalty < float("inf"):
+            raise BadValue(f"--penalty {self.penalty:g}: a number that is not below 0")
+        for name in ("workers", "snapshots", "seed", "anneal"):
             if (value := getattr(self, name)) < (name == "workers"):
                 raise BadValue(f"--{name} {value}: at least {int(name == 'workers')}")
         snapshot_epochs(self.training_recipe(), self.snapshots)
@@ -99,6 +109,8 @@ def add_flags(p: argparse.ArgumentParser) -> None:
     how.add_argument("--schedule", choices=SCHEDULES, help="of the learning rate")
     how.add_argument("--head", choices=HEADS)
     how.add_argument("--scale", type=float, metavar="S", help="of the cosine head")
+    how.add_argument("--penalty", type=float, metavar="X", help="of vrex, on the variance of the groups' risks (100)")
+    how.add_argument("--anneal", type=int, metavar="N", help="of vrex: steps before the penalty counts (500)")
     how.add_argument("--snapshots", type=int, default=0, metavar="N", help="keep N snapshots of the run: NAME@e10")
     how.add_argument("--ema", type=float, metavar="DECAY", help="keep the moving average of the weights")
     run = p.add_argument_group("the run")

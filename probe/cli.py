@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from probe.config import BATCH_NORMS, OBJECTIVES, SELECT, TUNINGS, ProbeConfig
+from probe.config import BATCH_NORMS, OBJECTIVES, PRECISIONS, SELECT, TUNINGS, ProbeConfig
 from probe.solvers import SOLVERS
 from store.errors import BadValue, UnknownName
 from store.root import default_root, open_root
@@ -107,6 +107,10 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--select", default=default.select, choices=(*SELECT, *TUNINGS), help="how to choose (%(default)s)")
     p.add_argument("--folds", type=int, default=default.folds, help="of --select kfold (%(default)s)")
     p.add_argument("--seed", type=int, default=default.seed, help="of splits and starts (%(default)s)")
+    p.add_argument(
+        "--precision", default=default.precision, choices=PRECISIONS,
+        help="of products: lbfgs ends in float32 whichever; sgd in bfloat16 only if asked (%(default)s)",
+    )  # fmt: skip
     p.add_argument("--device", default=default.device, help="auto, cpu, cuda, cuda:1 (%(default)s)")
     p.add_argument("--memory", type=size, help="4GB: larger features stream from the store (half of what is free)")
     p.add_argument("--sub", action="store_true", help="also average separate heads, one a block: cat^sub")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 BATCH_NORMS = ("affine", "plain", "none")
+PRECISIONS = ("auto", "float32", "bfloat16")
 SELECT = ("val", "kfold", "paper", "oracle")
 TUNINGS = ("id_val", "ood_val")
 """What --select may also be with --objective; `val` is then `ood_val`."""
@@ -59,6 +60,10 @@ class ProbeConfig:
     """Keep per-sample predictions as predictions/<record id>.parquet in the store."""
     wilds: str | None = None
     """A folder for predictions under the names that WILDS' evaluator reads."""
+    precision: str = "auto"
+    """Of products in lbfgs and sgd. auto: lbfgs takes bfloat16 where it is faster, and ends in float32 (not where
+    `memory` is given: it keeps logits); sgd is float32.
+    """
     select: str = "val"
     folds: int = 5
     seed: int = 0

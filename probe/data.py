@@ -36,7 +36,9 @@ class Held:
         self.dtype: np.dtype = x_ND.dtype
 
     def read(self, rows: slice | np.ndarray) -> np.ndarray:
-        return self.x_ND[rows]
+        if isinstance(rows, slice):
+            return self.x_ND[rows]
+        return torch.from_numpy(self.x_ND).index_select(0, torch.from_numpy(rows)).numpy()  # by several threads
 
 
 class Streamed:

@@ -25,8 +25,8 @@ CHUNKS = 6
 
 
 def lbfgs_bytes(dim: int, classes: int, members: int, pairs: int) -> int:
-    """Pairs of vectors, seven that a run works on, two kept of each weight decay; float32."""
-    return 4 * classes * (dim + 1) * (2 * pairs + 7 + 2 * members)
+    """Pairs of vectors, nine that a run works on, two kept of each weight decay; float32."""
+    return 4 * classes * (dim + 1) * (2 * pairs + 9 + 2 * members)
 
 
 LIBRARIES = {"sgd": 200 << 20, "cosine": 200 << 20}

@@ -25,12 +25,15 @@ def cross_entropy(logits_NKC: Tensor, y_N: Tensor) -> tuple[Tensor, Tensor]:
     return loss_NK1.sum((0, 2), dtype=torch.float64), residual_NKC
 
 
-def softmax_pass(data: Data, theta_KCd: Tensor, weight_decay_K: Tensor) -> tuple[Tensor, Tensor]:
+def softmax_pass(
+    data: Data, theta_KCd: Tensor, weight_decay_K: Tensor, logits_NC: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Objective and gradient of K multinomial logistic regressions in one pass over the features.
 
     Args:
         theta_KCd: weights (K, C, D) with the bias as column D: d = D + 1; float32.
         weight_decay_K: λ of each, float64.
+        logits_NC: where K = 1, filled with the logits of this rank's rows.
     Returns: objectives (K,) float64 and gradients (K, C, d), summed over ranks.
     """
     K, C, d = theta_KCd.shape
@@ -42,10 +45,12 @@ def softmax_pass(data: Data, theta_KCd: Tensor, weight_decay_K: Tensor) -> tuple
         bias = bias - weight @ whole.mean
     loss_K = torch.zeros(K, dtype=torch.float64, device=data.device)
     grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(bias)
-    chunks = data.chunks() if whole is None else data.raw_chunks()
+    chunks = data.chunks() if whole is None and not data.prepare.nothing else data.raw_chunks()
     for rows, part in chunks:
         x_BD = part.float()
         logits = torch.addmm(bias, x_BD, weight.T)
+        if logits_NC is not None:
+            logits_NC[rows] = logits
         loss, residual = cross_entropy(logits.view(-1, K, C), data.y_N[rows])
         loss_K += loss
         grad_weight.addmm_(residual.view(-1, K * C).T, x_BD)

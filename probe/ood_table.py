@@ -9,7 +9,8 @@ from probe.table import percent
 from probe.tuning import TUNINGS, spread_of
 from store.tables import text_table
 
-NAMES = {"erm": "ERM", "vrex": "vREx", "groupdro": "groupDRO"}
+NAMES = {"vrex": "vREx", "erm": "ERM", "groupdro": "groupDRO"}
+"""In the paper's order."""
 Row = dict[str, Any]
 
 
@@ -61,7 +62,7 @@ def ood_table(rows: Sequence[Row]) -> str:
     """Two tables and what they mean; per cent."""
     found = summaries(rows)
     pairs = list(dict.fromkeys((s["tuning"], s["objective"]) for s in found))
-    pairs.sort(key=lambda pair: (list(TUNINGS).index(pair[0]), -list(NAMES).index(pair[1])))
+    pairs.sort(key=lambda pair: (list(TUNINGS).index(pair[0]), list(NAMES).index(pair[1])))
     cell = {(s["label"], s["tuning"], s["objective"]): plus_minus(s["top1"], s["top1_std"]) for s in found}
     labels = list(dict.fromkeys(s["label"] for s in found))
     dims = {s["label"]: s["dim"] for s in found}

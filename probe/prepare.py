@@ -65,6 +65,8 @@ class Prepare:
         ]
         """Columns of each block after its steps."""
         self.dim = sum(self.widths)
+        self.nothing = not any(self.steps)
+        """Whether features are used as they are stored."""
         self._whole = self._as_one()
 
     @staticmethod

@@ -71,7 +71,8 @@ def probe(root: Root, config: ProbeConfig, features: str) -> list[dict[str, Any]
         **cost(splits["test"].x.parts),
         **_metrics(config, splits["test"], predictions, classes),
         "val_top1": choice.val_top1,
-        "optimism_gap": _gap(choice),
+        "optimism_gap": choice.optimism_gap,
+        **({"epoch": choice.epoch} if choice.epoch else {}),
         "grid": choice.grid,
         "certificate": dict(choice.fit.certificate),
         "seconds": {"open": opened - start, "train": trained - opened, "score": time.monotonic() - trained},
@@ -96,6 +97,7 @@ def _settings(root: Root, config: ProbeConfig) -> Settings:
         average=tuple(load_head(root, name) for name in config.average),
         k=config.k,
         temperature=config.temperature,
+        precision="float32" if config.memory and config.precision == "auto" else config.precision,
         seed=config.seed,
     )
 
@@ -156,12 +158,6 @@ def _choose(config: ProbeConfig, settings: Settings, blocks: list[Block], data: 
         config.solver, settings, blocks, data["train"], data.get("val"), data["test"],
         select=config.select, folds=config.folds, seed=config.seed,
     )  # fmt: skip
-
-
-def _gap(choice: Choice) -> float:
-    """What choosing on the test split would have added, among the same heads."""
-    tests: list[float] = [member["test_top1"] for member in choice.grid]
-    return max(tests) - tests[choice.chosen]
 
 
 def _metrics(config: ProbeConfig, test: Split, predictions: Predictions, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -87,6 +87,11 @@ class FeatureWriter:
         return self.root.size(f"{self.folder}/manifest.json") is not None
 
     @property
+    def started(self) -> bool:
+        """Whether a run has made its choices already."""
+        return self._plan is not self._asked
+
+    @property
     def choices(self) -> dict[str, Any]:
         """What the first run chose; this run's own if it is the first."""
         return dict(self._begin()["choices"])
@@ -146,7 +151,7 @@ class FeatureWriter:
         """Blocks not stored yet, ascending; empty means ready to commit."""
         if self.committed:
             return []
-        if self._plan is self._asked:
+        if not self.started:
             return list(range(self.num_blocks))
         x, content = self._arrays
         stored = x.stored() & content.stored()

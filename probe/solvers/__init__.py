@@ -1,6 +1,6 @@
 """The solvers, one row each. A solver is a file with `fit(data, settings) -> list[Fit]`; no torch is imported here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
@@ -87,12 +87,16 @@ class Settings:
     """Heads of the single blocks: `sgd` starts from their average, cat_weights of the paper."""
     pairs: int = 20
     """Curvature pairs that `lbfgs` keeps: 8 C (D + 1) bytes each."""
+    watch: Callable[[int, Sequence[Any]], None] | None = None
+    """Of solvers that work in epochs: called after each, 1 the first, with the heads of all members."""
+    precision: str = "auto"
+    """auto, float32 or bfloat16: how `lbfgs` and `sgd` multiply; see their files."""
     start: Any = None
     """A LinearHead to start from, where a solver can: the result is the same, sooner."""
 
     def only(self, fit: "Fit") -> "Settings":
         """The settings of one member of the grid, to fit it alone, from where it ended."""
-        values: dict[str, Any] = {"start": fit.head}
+        values: dict[str, Any] = {"start": fit.head, "watch": None}
         values["weight_decay"] = () if fit.weight_decay is None else (fit.weight_decay,)
         values |= {name: (value,) for name, value in fit.extra.items()}  # k, lr, seeds
         return replace(self, **values)

@@ -19,9 +19,9 @@ from torch import Tensor
 from probe import ranks
 from probe.data import Data
 from probe.objectives import row_losses
-from probe.solvers.batches import PER_BATCH, balanced
 from probe.solvers.members import Heads, Member
 from probe.solvers.wide import MOMENTUM
+from store.balanced import PER_BATCH, two_groups
 from store.errors import BadValue
 from store.risks import dro_weights, vrex_weights
 
@@ -106,13 +106,13 @@ def train(
     if settings.batch is not None and settings.batch % PER_BATCH:
         raise BadValue(f"--batch {settings.batch}: half of it is of each of {PER_BATCH} groups, so it must be even")
     apart = [data.take(np.flatnonzero(group_N == g)) for g in range(num_groups)] if settings.batch is None else []
-    epochs = None if settings.batch is None else balanced(group_N, num_groups, settings.batch, settings.seed)
     due = {round(settings.epochs * (i + 1) / settings.checks) for i in range(settings.checks)} - {0}
     for epoch in range(1, settings.epochs + 1):
-        if epochs is None:
+        if settings.batch is None:
             _full_step(apart, heads, sgd)
         else:
-            _balanced_epoch(data, next(epochs), settings.batch or 0, heads, sgd)
+            drawn = two_groups(group_N, settings.batch, settings.seed, epoch)
+            _balanced_epoch(data, drawn, settings.batch, heads, sgd)
         if epoch in due:
             check(epoch, heads)
     return heads

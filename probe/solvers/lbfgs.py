@@ -3,11 +3,13 @@
 Minimises mean cross-entropy + λ/2 |W|², bias unpenalised: sklearn's LogisticRegression(C=1 / (λ N)). The path runs from
 the strongest weight decay to the weakest. Each run starts where the two before it point to, straight in log λ, and
 inherits their curvature pairs, which stay exact: another λ adds (λ' - λ) s to y. On few classes, or where features are
-streamed, a run begins before the one ahead of it has ended, so that several share each pass.
+streamed, a run begins before the one ahead of it has ended, so that several share each pass. Where bfloat16 products
+are faster, all passes but the last of each run use them (passes.py).
 """
 
 import logging
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ from probe.data import Data
 from probe.heads import LinearHead
 from probe.objectives import softmax_pass
 from probe.solvers import Fit, Settings
+from probe.solvers.passes import Passes
 from probe.solvers.quasi_newton import Descent, Pair, run_path
 
 log = logging.getLogger("probe")
@@ -40,23 +43,41 @@ def fit(data: Data, settings: Settings) -> list[Fit]:
         first.view(C, d)[:, :-1], first.view(C, d)[:, -1] = settings.start.weight, settings.start.bias
 
     def begin(runs: list[Descent]) -> Descent:
+        now = path[len(runs)]
+        scale = partial(_scaled, bias=math.sqrt(d) + C * now, d=d)
         if not runs:
-            return Descent(first, settings.tolerance, (), settings.pairs)
-        now, last = path[len(runs)], runs[-1]
+            return Descent(first, settings.tolerance, (), settings.pairs, scale, rough=passes.reduced)
+        last = runs[-1]
         start = _extrapolated([run.best for run in runs[-POINTS:]], path[max(0, len(runs) - POINTS) : len(runs)], now)
         pairs = [_moved(pair, now - path[len(runs) - 1], d, in_place=last.done) for pair in last.pairs]
         if last.done:
             last.pairs.clear()
-        return Descent(start, settings.tolerance, [pair for pair in pairs if pair[2] > 0], settings.pairs)
-
-    def evaluate(points: Tensor, active: list[int]) -> tuple[Tensor, Tensor]:
-        objectives, gradients = softmax_pass(data, points.view(-1, C, d), lambdas[active])
-        return objectives, gradients.view(len(active), -1)
+        pairs = [pair for pair in pairs if pair[2] > 0]
+        return Descent(start, settings.tolerance, pairs, settings.pairs, scale, rough=passes.reduced)
 
     ready = SHARED_START if data.streamed or C < WIDE else 0.0
+    passes = Passes(data, "float32" if ready else settings.precision)
+
+    def evaluate(runs: list[Descent], active: list[int]) -> list[tuple[float, Tensor, bool]]:
+        if ready:
+            points = torch.stack([run.point for run in runs]).view(-1, C, d)
+            objectives, gradients = softmax_pass(data, points, lambdas[active])
+            return [(value, g.view(-1), True) for value, g in zip(objectives.tolist(), gradients, strict=True)]
+        (run,), (index,) = runs, active
+        near = not run.exact and passes.has_reference
+        return [(*(passes.near if near else passes.exact)(run.point, path[index]), not near)]
+
     runs = run_path(len(path), begin, evaluate, ready=ready, max_passes=settings.max_passes)
     fits = [_finish(run, weight_decay, C, settings) for run, weight_decay in zip(runs, path, strict=True)]
     return [fits[order.index(i)] for i in range(len(order))]
+
+
+def _scaled(gradient: Tensor, bias: float, d: int) -> Tensor:
+    """A column of ones, the bias, has curvature p (1 - p), about 1 / C, and no weight decay: weights have λ more. The
+    strongest directions of standardised weights have up to D times it; the root of D lies between, and did best.
+    """
+    gradient.view(-1, d)[:, -1] *= bias
+    return gradient
 
 
 def _extrapolated(points: list[Tensor], lambdas: list[float], now: float) -> Tensor:
@@ -91,6 +112,7 @@ def _finish(run: Descent, weight_decay: float, C: int, settings: Settings) -> Fi
         "bias_gradient_norm": float(gradient[:, -1].norm()),
         "gap_bound": float(gradient[:, :-1].double().square().sum()) / (2 * weight_decay) if weight_decay else None,
         "passes": run.passes,
+        "float32_passes": run.exact_passes,
     }
     if not run.converged:
         log.warning(

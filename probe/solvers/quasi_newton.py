@@ -15,6 +15,12 @@ NOISE = 2e-7
 """Relative error of an objective that was summed from float32 logits: a rise below it is not a rise."""
 FLOOR = 1e-6
 """A run that float32 lets fall no further has converged if it expects no more than this part of its objective."""
+ROUGH = 1e-5
+"""Relative error of an objective that was not evaluated exactly."""
+ROUGH_END = 3e-5
+"""Rough evaluations end where the objective is expected to fall by no more than this part of itself."""
+CHECKS = 3
+"""So often a run that thought it had converged is sent back to rough evaluations; then it gets exact ones."""
 STALL = 5
 """So many accepted steps in a row without a fall above the noise end a run."""
 
@@ -32,47 +38,64 @@ class Descent:
             Below FLOOR it is the noise of float32 that ends a run.
         pairs: what an earlier minimisation of a similar objective learned of the curvature.
         memory: how many pairs are kept.
+        scale: a gradient times the diagonal of an inverse Hessian, up to a factor; may overwrite it.
+        rough: whether evaluations on the way need not be exact; the last one is, and says whether it converged.
 
     Attributes:
         best: the last accepted point, (P,); `objective`, `gradient` and `decrement` there.
-        point: where to evaluate next.
+        point: where to evaluate next; `exact`: whether that must be exact.
     """
 
-    def __init__(self, start: Tensor, tolerance: float, pairs: Iterable[Pair] = (), memory: int = 20) -> None:
+    def __init__(
+        self, start: Tensor, tolerance: float, pairs: Iterable[Pair] = (), memory: int = 20,
+        scale: Callable[[Tensor], Tensor] = lambda q: q, *, rough: bool = False,
+    ) -> None:  # fmt: skip
         self.best = self.point = start
         self.gradient = torch.zeros_like(start)
         self.objective = self.decrement = float("inf")
-        self.tolerance = tolerance
+        self.tolerance, self.scale = tolerance, scale
         self.pairs: deque[Pair] = deque(pairs, maxlen=memory)
         self.direction, self.slope, self.step = start, 0.0, 1.0
         self.done = self.converged = False
-        self.passes = self._flat = 0
+        self.passes = self.exact_passes = self._flat = self._checks = 0
+        self.exact, self._checking = not rough, False
 
-    def tell(self, objective: float, gradient: Tensor) -> None:
+    def tell(self, objective: float, gradient: Tensor, *, exact: bool = True) -> None:
         """Objective and gradient at `point`; sets the next point, or `done`."""
-        self.passes += 1
-        if self.passes > 1:
-            if not self._accepts(objective, gradient):
+        self.passes, self.exact_passes = self.passes + 1, self.exact_passes + exact
+        noise = NOISE if exact else ROUGH
+        if self._checking:  # the same point, now exact
+            self._checking, self.exact = False, self._checks >= CHECKS or self.tolerance < ROUGH_END
+        elif self.passes > 1:
+            if not self._accepts(objective, gradient, noise):
                 self._shorten(objective)
                 return
             s, y = self.point - self.best, gradient - self.gradient
             curvature = float(s @ y)
             if curvature > 1e-12 * float(y @ y):
                 self.pairs.append((s, y, 1 / curvature))
-            self._flat = 0 if objective < self.objective * (1 - NOISE) else self._flat + 1
+            self._flat = 0 if objective < self.objective * (1 - noise) else self._flat + 1
         self.best, self.objective, self.gradient = self.point, objective, gradient
         self._aim()
-        if not self.slope < 0 or (self.passes > 2 and self.decrement <= self.tolerance * abs(objective)):
-            self.done = self.converged = True
-            self.direction = self.point = self.best  # two vectors less to keep
+        tolerance = self.tolerance if exact else max(self.tolerance, ROUGH_END)
+        if not self.slope < 0 or (self.passes > 2 and self.decrement <= tolerance * abs(objective)):
+            if exact:
+                self.done = self.converged = True
+                self.direction = self.point = self.best  # two vectors less to keep
+            else:
+                self._check()
         elif self._flat == STALL:
             self._stop()
 
-    def _accepts(self, objective: float, gradient: Tensor) -> bool:
+    def _check(self) -> None:
+        self.point, self.exact, self._checking = self.best, True, True
+        self._checks, self._flat = self._checks + 1, 0
+
+    def _accepts(self, objective: float, gradient: Tensor, noise: float) -> bool:
         if objective <= self.objective + ARMIJO * self.step * self.slope:
             return True
         # Hager and Zhang's approximate Wolfe condition: near the minimum differences of the objective are noise
-        flat = objective <= self.objective + NOISE * abs(self.objective)
+        flat = objective <= self.objective + noise * abs(self.objective)
         return flat and float(gradient @ self.direction) <= (2 * ARMIJO - 1) * self.slope
 
     def _shorten(self, objective: float) -> None:
@@ -89,6 +112,10 @@ class Descent:
         self.point = self.best + self.step * self.direction
 
     def _stop(self) -> None:
+        if not self.exact:  # noise of rough evaluations, perhaps
+            self._checks = CHECKS
+            self._check()
+            return
         self.done, self.converged = True, self.decrement <= FLOOR * abs(self.objective)
 
     def _aim(self) -> None:
@@ -96,10 +123,10 @@ class Descent:
         self.slope = float(self.direction @ self.gradient)
         if not self.slope < 0:
             self.pairs.clear()
-            self.direction = -self.gradient
-            self.slope = -float(self.gradient @ self.gradient)
+            self.direction = self.scale(self.gradient.clone()).neg_()
+            self.slope = float(self.direction @ self.gradient)
         self.decrement = -self.slope / 2
-        self.step = 1.0 if self.pairs else min(1.0, 1 / max(float(self.gradient.norm()), 1e-30))
+        self.step = 1.0 if self.pairs else min(1.0, 1 / max(float(self.direction.norm()), 1e-30))
         self.point = self.best + self.step * self.direction
 
     def _two_loop(self, gradient: Tensor) -> Tensor:
@@ -107,9 +134,10 @@ class Descent:
         for s, y, rho in reversed(self.pairs):
             alphas.append(rho * float(s @ q))
             q.sub_(y, alpha=alphas[-1])
+        q = self.scale(q)
         if self.pairs:
             _, y, rho = self.pairs[-1]
-            q.mul_(1 / (rho * float(y @ y)))
+            q.mul_(1 / (rho * float(y @ self.scale(y.clone()))))
         for (s, y, rho), alpha in zip(self.pairs, reversed(alphas), strict=True):
             q.add_(s, alpha=alpha - rho * float(y @ q))
         return q
@@ -118,7 +146,7 @@ class Descent:
 def run_path(
     count: int,
     begin: Callable[[list[Descent]], Descent],
-    evaluate: Callable[[Tensor, list[int]], tuple[Tensor, Tensor]],
+    evaluate: Callable[[list[Descent], list[int]], Iterable[tuple[float, Tensor, bool]]],
     *,
     ready: float,
     max_passes: int,
@@ -127,7 +155,7 @@ def run_path(
 
     Args:
         begin: the runs so far -> the next run.
-        evaluate: points (A, P) of the runs with these indices -> objectives (A,) and gradients (A, P).
+        evaluate: runs and their indices -> at the point of each, objective, gradient (P,), and whether both are exact.
         ready: the next run begins when the newest expects to fall by no more than this part of its objective.
         max_passes: a run that has taken this many is stopped, not converged.
     """
@@ -140,7 +168,7 @@ def run_path(
             if len(runs) == count:
                 return runs
             continue
-        objectives, gradients = evaluate(torch.stack([runs[i].point for i in active]), active)
-        for index, objective, gradient in zip(active, objectives.tolist(), gradients, strict=True):
-            runs[index].tell(objective, gradient)
+        found = evaluate([runs[index] for index in active], active)
+        for index, (objective, gradient, exact) in zip(active, found, strict=True):
+            runs[index].tell(objective, gradient, exact=exact)
             runs[index].done |= runs[index].passes >= max_passes

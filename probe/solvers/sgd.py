@@ -4,12 +4,13 @@ Source: TjuJianyu/RRL supervised.py and scripts (lineareval): BatchNorm1d then L
 Nesterov momentum 0.9, weight decay on every parameter (as torch.optim.SGD adds it, the bias and BatchNorm's scale and
 shift included, unlike the other solvers), lr 0.01 divided by 10 after 8/28, 16/28 and 24/28 of the epochs, batches of
 256. All members (lr, weight decay, seed of the start) see the same batches, in an order that the settings' seed draws:
-their heads are rows of one wide product, and none touches another.
+their heads are rows of one wide product, and none touches another. Products are float32, as upstream's; precision
+"bfloat16" asks for bfloat16 ones with float32 weights and sums, as autocast would.
 """
 
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,13 +41,17 @@ def fit(data: Data, settings: Settings) -> list[Fit]:
     if settings.batch_norm not in BATCH_NORMS:
         raise BadValue(f"batch norm {settings.batch_norm!r}: one of {', '.join(BATCH_NORMS)}")
     affine = settings.batch_norm == "affine"
-    layer = WideLinear(data, members, affine=affine, average=settings.average)
+    reduced = settings.precision == "bfloat16"
+    layer = WideLinear(data, members, affine=affine, average=settings.average, reduced=reduced)
     norm = None if settings.batch_norm == "none" else BatchNorm(data.dim, data.device)
-    losses = _train(data, settings, layer, len(members), norm)
-    weights, biases = layer.plain()
-    if norm is not None:
-        weights, biases = norm.fold(weights, biases)
-    return _finish(members, losses, [LinearHead(w, b) for w, b in zip(weights, biases, strict=True)])
+
+    def heads() -> list[LinearHead]:
+        weights, biases = layer.plain()
+        if norm is not None:
+            weights, biases = norm.fold(weights, biases)
+        return [LinearHead(w, b) for w, b in zip(weights, biases, strict=True)]
+
+    return _finish(members, _train(data, settings, layer, len(members), norm, heads), heads())
 
 
 def fit_cosine(data: Data, settings: Settings) -> list[Fit]:
@@ -59,8 +64,11 @@ def fit_cosine(data: Data, settings: Settings) -> list[Fit]:
     members = list(itertools.product(settings.lr, settings.weight_decay, settings.seeds))
     scale = 2.0 if data.num_classes <= 200 else 10.0
     layer = WideCosine(data, members, scale)
-    losses = _train(data, settings, layer, len(members), None)
-    return _finish(members, losses, [CosineHead(weight, scale) for weight in layer.plain()])
+
+    def heads() -> list[CosineHead]:
+        return [CosineHead(weight, scale) for weight in layer.plain()]
+
+    return _finish(members, _train(data, settings, layer, len(members), None, heads), heads())
 
 
 def batches(total: int, size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
@@ -76,6 +84,7 @@ def _train(
     layer: WideLinear | WideCosine,
     K: int,
     norm: BatchNorm | None,
+    heads: Callable[[], Sequence[Any]],
 ) -> Tensor:
     """Run every epoch; returns the last epoch's mean loss of each member (K,), NaN for one that diverged."""
     C = data.num_classes
@@ -96,6 +105,8 @@ def _train(
             loss, residual = cross_entropy(layer.logits(x_BD).view(-1, K, C), data.y_N[torch.from_numpy(rows)])
             loss_K += loss
             layer.step(residual.view(-1, K * C).div_(count), x_BD, 0.1**drops)
+        if settings.watch is not None:
+            settings.watch(epoch + 1, heads())
     return ranks.add(loss_K) / data.total
 
 

@@ -17,9 +17,9 @@ import torch
 from probe.config import PENALTIES
 from probe.data import Data, Held
 from probe.prepare import Prepare, Step
-from probe.solvers.batches import balanced
 from probe.solvers.grouped import GroupSettings, train
 from probe.solvers.members import Member, members_of
+from store.balanced import two_groups
 
 SEEDS = (0, 1, 2, 3, 4)
 
@@ -44,7 +44,7 @@ def usual(data: Data, group_N: np.ndarray, member: Member, batch: int) -> None:
     source = data.pieces[0][0]
     layer = torch.nn.Linear(data.dim, 2)
     optimizer = torch.optim.SGD(layer.parameters(), member.lr, momentum=0.9, weight_decay=member.weight_decay)
-    positions, _ = next(balanced(group_N, 3, batch, 0))
+    positions, _ = two_groups(group_N, batch, 0, 1)
     for rows in positions:
         x, y = torch.from_numpy(source.read(rows)).float(), data.y_N[torch.from_numpy(rows)]
         losses = torch.nn.functional.cross_entropy(layer(x), y, reduction="none").view(2, -1).mean(1)

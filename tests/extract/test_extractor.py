@@ -1,9 +1,3 @@
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +9,12 @@ from extract.cli import main
 from extract.config import ExtractConfig
 from extract.datasets import open_dataset
 from extract.extractor import run
+from extract.precision import Forward
 from store import open_features
 from store.errors import BadImage, BadValue, SamplesMismatch
 from store.records import read_records
 from store.root import open_root
 
-TOP = Path(__file__).parents[2]
 NET = "random:conv4"
 
 
@@ -87,6 +81,60 @@ def test_the_manifest_tells_what_the_backbone_costs(pictures: Path, tmp_path: Pa
         assert (told["parameters"], told["flops_per_image"]) == cost, "counted before folding"
 
 
+def test_layers_and_poolings_of_one_backbone_go_through_it_once(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = (NET, f"{NET}:2", f"{NET}:2:max", f"{NET}:max")
+    for name in names:
+        run(config(pictures, tmp_path / "apart", backbone=(name,), precision="fp32"))
+    calls: list[int] = []
+    forward = Forward.__call__
+    monkeypatch.setattr(Forward, "__call__", lambda self, *a: (calls.append(len(a[0])), forward(self, *a))[1])
+    made = run(config(pictures, tmp_path / "together", backbone=names, precision="fp32"))
+    assert calls == [16] + [4] * 10, "the check, then every image once"
+    assert [(row.backbone, row.dim, row.extracted) for row in made] == [
+        (name, dim, 40) for name, dim in zip(names, (1600, 64, 64, 64), strict=True)
+    ]
+    assert stored_bytes(tmp_path / "together") == stored_bytes(tmp_path / "apart")
+    parts = open_features(str(tmp_path / "together"), f"folder:{pictures}", "train", ",".join(names)).parts
+    where = [(part.manifest.parts["layer"], part.manifest.parts["pooling"]) for part in parts]
+    assert where == [("features", "avg"), ("2", "mean"), ("2", "max"), ("3", "max")]
+    assert all(part.manifest.precision["cosine"] > 0.999 for part in parts)
+
+
+def test_the_first_run_decides_about_compiling(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(torch, "compile", lambda net, **_options: (asked.append(net), net)[1])
+    run(config(pictures, tmp_path, compile="on"))
+    assert len(asked) == 1
+    (part,) = open_features(str(tmp_path), f"folder:{pictures}", "train", "pixels").parts
+    assert part.manifest.provenance["compiled"] is True
+    manifest = next(tmp_path.rglob("manifest.json"))
+    manifest.unlink()
+    next(manifest.parent.rglob("c.1.0")).unlink()
+    (row,) = run(config(pictures, tmp_path, compile="off"))
+    assert (row.extracted, len(asked)) == (16, 2), "a resumed run does as the first"
+    manifest.unlink()
+    monkeypatch.setattr(torch, "compile", None)
+    (row,) = run(config(pictures, tmp_path, backbone=("pixels",), split=("test",), compile="off"))
+    assert row.state == "extracted"
+
+
+def test_backbones_that_do_not_fit_beside_each_other_take_turns(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ("pixels", NET, "random:conv6")
+    run(config(pictures, tmp_path / "together", backbone=names))
+    monkeypatch.setattr("extract.packing.free_memory", lambda device: 3.5e6)
+    with caplog.at_level("INFO"):
+        made = run(config(pictures, tmp_path / "packed", backbone=names, views=2))
+    assert "3 passes" not in caplog.text
+    assert f"2 passes over the images, as 0.0 GB may be filled: pixels,{NET} | random:conv6" in caplog.text
+    assert [row.backbone for row in made] == ["pixels"] * 2 + [NET] * 2 + ["random:conv6"] * 2
+    assert {row.state for row in made} == {"extracted"}
+    assert stored_bytes(tmp_path / "together").items() <= stored_bytes(tmp_path / "packed").items()
+
+
 def test_a_second_run_extracts_nothing(pictures: Path, tmp_path: Path) -> None:
     run(config(pictures, tmp_path))
     before = stored_bytes(tmp_path)
@@ -124,16 +172,16 @@ def test_ranks_share_the_blocks_and_the_last_one_commits(
 
 
 def test_the_first_run_decides_the_batch_size(pictures: Path, tmp_path: Path) -> None:
-    from extract.extractor import open_writer
+    from extract.extractor import Seen, open_writer
     from extract.loading import load
     from extract.network import Network
 
     root, images = open_root(tmp_path), open_dataset(f"folder:{pictures}", "train")
     net = Network(lambda: load("pixels"), torch.device("cpu"), "auto")
-    assert open_writer(root, config(pictures, tmp_path, batch_size=3), images, net, net.loaded.recipe).choices == {
-        "batch_size": 3
-    }
-    run(config(pictures, tmp_path, batch_size=8, precision="fp32"))
+    seen = Seen(net, 0, net.loaded.recipe, "pixels")
+    first = open_writer(root, config(pictures, tmp_path, batch_size=3), images, seen)
+    assert first.choices == {"batch_size": 3, "compiled": False}
+    run(config(pictures, tmp_path, batch_size=8))
     x = open_features(root, f"folder:{pictures}", "train", "pixels")
     assert x.parts[0].manifest.provenance["batch_size"] == 3
 
@@ -183,45 +231,6 @@ def test_a_picture_that_changed_under_its_name_is_caught_when_sets_meet(pictures
         open_features(str(tmp_path / "store"), f"folder:{tmp_path / 'images'}", "train", f"pixels,{NET}")
 
 
-SCRIPT = """
-import sys
-from extract.config import ExtractConfig
-from extract.datasets import open_dataset
-from extract.extractor import run
-print("ready", flush=True)
-run(ExtractConfig(backbone=("pixels", "random:conv4"), dataset=("folder:" + sys.argv[1],), split=("train",),
-                  store=sys.argv[2], block_rows=4, batch_size=4, workers=2))
-print("done", flush=True)
-"""
-
-
-def test_killed_at_any_moment_and_run_again_equals_an_uninterrupted_run(pictures: Path, tmp_path: Path) -> None:
-    def start(store: Path) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", SCRIPT, str(pictures), str(store)]
-        environment = {**os.environ, "PYTHONPATH": str(TOP)}
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=TOP, env=environment)
-
-    whole = start(tmp_path / "whole")
-    assert whole.stdout is not None
-    assert whole.stdout.readline() == "ready\n"
-    begin = time.monotonic()
-    assert whole.communicate()[0] == "done\n"
-    seconds = time.monotonic() - begin
-    rng, kills = random.Random(0), 0
-    for _ in range(4):
-        process = start(tmp_path / "killed")
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(rng.uniform(0.2, 0.9) * seconds)
-        process.send_signal(signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
-        process.stdout.close()
-    assert kills
-    assert start(tmp_path / "killed").communicate()[0] == "ready\ndone\n"
-    assert stored_bytes(tmp_path / "killed") == stored_bytes(tmp_path / "whole")
-    assert len(list((tmp_path / "killed").rglob("manifest.json"))) == 2
-
-
 def test_the_hdf5_backend_holds_the_same(pictures: Path, tmp_path: Path) -> None:
     run(config(pictures, tmp_path / "zarr"))
     run(config(pictures, tmp_path / "hdf5", backend="hdf5"))
@@ -243,8 +252,10 @@ def test_the_hdf5_backend_holds_the_same(pictures: Path, tmp_path: Path) -> None
         (["--backbone", "pixels", "--precision", "int8"], "--precision is 'int8'; auto, fp32, bf16, fp16"),
         (["--backbone", "pixels", "--backend", "hdf6"], "unknown backend 'hdf6'; nearest: hdf5; there are: zarr, hdf5"),
         (["--backbone", "pixels", "--dtype", "int8"], "--dtype is 'int8'; float16 or float32"),
+        (["--backbone", "pixels", "--compile", "yes"], "--compile is 'yes'; auto, on, off"),
+        (["--backbone", "random:conv4:9"], "unknown layer '9'"),
         (["--backbone", "pixels", "--device", "cuda:99"], "device 'cuda:99' cannot be used here"),
-        (["--backbone", "a,b", "--weights", "x.pth"], "--weights is for one backbone, not 2"),
+        (["--backbone", "pixels,conv4", "--weights", "x.pth"], "--weights is for one backbone, not 2"),
     ],
 )
 def test_mistakes_exit_2_without_a_traceback(

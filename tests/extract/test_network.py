@@ -40,7 +40,7 @@ def test_what_is_not_close_enough_falls_back_loudly(monkeypatch, caplog: pytest.
         forward = net.ready(images(), PIXELS)
     assert "fragile in bf16: the cosine with float32 is -1.00000, less than 0.999: falling back" in caplog.text
     assert (net.precision, forward.precision) == ("fp32", "fp32")
-    assert net.error == {"max": 0.0, "cosine": 1.0, "images": 16}
+    assert net.errors == [{"max": 0.0, "cosine": 1.0, "images": 16}]
     assert net.ready(images(), PIXELS) is forward
 
 
@@ -52,7 +52,7 @@ def test_what_was_asked_for_by_name_is_refused() -> None:
 def test_bad_images_are_passed_over() -> None:
     net = Network(loaded, CPU, "fp32")
     net.ready(images(0, 1, 2, *range(10, 28)), PIXELS)
-    assert net.error["images"] == 9
+    assert net.errors[0]["images"] == 9
     net = Network(loaded, CPU, "fp32")
     net.ready(images(*range(30)), PIXELS)
-    assert net.error == {}
+    assert net.errors == [{}]

@@ -91,6 +91,24 @@ def test_every_selection_says_what_it_did(stored, capsys, select) -> None:
     ) in row["selection"]
     if select != "kfold":
         assert row["top1"] == max(member["test_top1"] for member in row["grid"])
+        assert row["optimism_gap"] == 0
+
+
+def test_the_paper_looks_at_the_last_epoch_and_the_oracle_at_all(stored, capsys) -> None:
+    argv = ["--features", "a[0:3]", "--store", stored, "--solver", "sgd", "--epochs", "5", "--lr", "3", "--batch", "64"]
+    argv += ["--weight-decay", "0,1e-3", "--seeds", "0,1", "--select"]
+    paper, oracle = (run_json(capsys, *argv, select) for select in ("paper", "oracle"))
+    curves = [member["test_top1_by_epoch"] for member in paper["grid"]]
+    assert curves == [member["test_top1_by_epoch"] for member in oracle["grid"]]
+    assert {len(curve) for curve in curves} == {5}
+    assert [curve[-1] for curve in curves] == [member["test_top1"] for member in paper["grid"]]
+    assert paper["top1"] == max(curve[-1] for curve in curves)
+    assert oracle["top1"] == max(map(max, curves)) > paper["top1"]
+    assert paper["optimism_gap"] == pytest.approx(oracle["top1"] - paper["top1"])
+    assert oracle["optimism_gap"] == 0
+    assert curves[0][oracle["epoch"] - 1] <= oracle["top1"]
+    assert "after the last epoch, as upstream did: optimistic" in paper["selection"]
+    assert f"(epoch {oracle['epoch']}): a bound, optimistic" in oracle["selection"]
 
 
 def test_mistakes(root, stored, make_set) -> None:

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from probe.solvers.batches import balanced
 from probe.solvers.grouped import GroupSettings, train
 from probe.solvers.members import Heads, Member, members_of
+from store.balanced import two_groups
 from store.errors import BadValue
 from store.risks import dro_weights, vrex
 
@@ -57,8 +57,8 @@ def test_each_member_is_its_own_loop(made, data_of, classes, batch) -> None:
     epochs = 2 if batch else 8
     heads = train(data, group_N, 3, GRID, GroupSettings(epochs=epochs, batch=batch), no_check)
     if batch:
-        draw = balanced(group_N, 3, batch, 0)
-        batches = [pair for _ in range(epochs) for pair in zip(*next(draw), strict=True)]
+        draws = [two_groups(group_N, batch, 0, epoch) for epoch in range(1, epochs + 1)]
+        batches = [pair for draw in draws for pair in zip(*draw, strict=True)]
     else:
         batches = [(np.arange(60), np.arange(3))] * epochs
     assert len(GRID) == 28

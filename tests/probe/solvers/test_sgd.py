@@ -108,3 +108,25 @@ def test_a_last_batch_of_one_row_is_skipped_by_batch_norm(made, data_of) -> None
     data = data_of(*made(33, 4, 3))
     (fit,) = solve("sgd", data, Settings(**SETTINGS))
     assert torch.isfinite(fit.head.weight).all()
+
+
+def test_bfloat16_products_end_near_the_float32_run(made, data_of) -> None:
+    data = data_of(*made(600, 40, 4))
+    settings = {**SETTINGS, "lr": (0.05,), "epochs": 8}
+    (exact,), (low,) = (solve("sgd", data, Settings(**settings, precision=p)) for p in ("auto", "bfloat16"))
+    loss = exact.certificate["last_epoch_loss"]
+    assert low.certificate["last_epoch_loss"] == pytest.approx(loss, rel=1e-2)
+    assert low.certificate["last_epoch_loss"] != loss
+    assert low.head.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("solver", ["sgd", "cosine"])
+def test_every_epoch_can_be_watched(made, data_of, solver) -> None:
+    seen: list = []
+    settings = {**SETTINGS, "weight_decay": (1e-2, 1e-1), "epochs": 3}
+    watching = Settings(**settings, lr=(0.05,), watch=lambda epoch, heads: seen.append((epoch, heads)))
+    fits = solve(solver, data_of(*made(150, 9, 4)), watching)
+    assert [epoch for epoch, _ in seen] == [1, 2, 3]
+    for fit, last, first in zip(fits, seen[-1][1], seen[0][1], strict=True):
+        assert torch.equal(fit.head.weight, last.weight)
+        assert not torch.equal(first.weight, last.weight)
