@@ -115,12 +115,15 @@ def _draw(root: Root, results: list[rows.Result], skipped: rows.Skipped, options
     from probe.report.plots import check_matplotlib
 
     check_matplotlib()
+    from probe.report.search_figures import read_searches, search_figures
+
+    searches = read_searches(root, skipped)
     if options.figures:
         from probe.report.figures import write_figures
 
-        print("\n".join(map(str, write_figures(group(results), options.figures))))
+        print("\n".join(map(str, write_figures(group(results), search_figures(searches, skipped), options.figures))))
     if options.html:
         from probe.report.page import write_page
 
-        print(write_page(root, results, skipped, options.html))
+        print(write_page(root, results, search_figures(searches, skipped), skipped, options.html))
     return 0

@@ -144,12 +144,31 @@ def differences(names: Sequence[str], points: Sequence[float], a: str, b: str) -
     return draw
 
 
-def matrix(names: Sequence[str], values: Sequence[Sequence[float]], what: str) -> Draw:
+def values(names: Sequence[str], bars: Sequence[tuple[float, float, float]], what: str) -> Draw:
+    """Points with intervals, (value, low, high), one below the other, beside a line at zero."""
+
+    def draw(ax: Any) -> None:
+        ax.axvline(0, color=MUTED, linewidth=0.8)
+        for i, (value, low, high) in enumerate(bars):
+            ax.plot([low, high], [i, i], color=BLUE, linewidth=1.4, alpha=0.6)
+            ax.plot(value, i, "D", color=BLUE, markeredgecolor=PAPER, markeredgewidth=0.8, markersize=7)
+            ax.annotate(f"{value:.1f}", (high, i), (6, 0), textcoords="offset points", va="center", fontsize=8)
+        ax.set_yticks(range(len(names)), names, color=INK)
+        ax.invert_yaxis()
+        ax.grid(visible=False, axis="y")
+        ax.grid(visible=True, axis="x")
+        ax.margins(x=0.12)
+        ax.set(xlabel=what)
+
+    return draw
+
+
+def matrix(names: Sequence[str], numbers: Sequence[Sequence[float]]) -> Draw:
     """A square of numbers, darker where they are high."""
 
     def draw(ax: Any) -> None:
-        top = max((abs(v) for row in values for v in row), default=1.0) or 1.0
-        for i, row in enumerate(values):
+        top = max((abs(v) for row in numbers for v in row), default=1.0) or 1.0
+        for i, row in enumerate(numbers):
             for j, value in enumerate(row):
                 share = abs(value) / top
                 ax.add_patch(_square(j, i, BLUE, 0.08 + 0.8 * share))
@@ -159,7 +178,7 @@ def matrix(names: Sequence[str], values: Sequence[Sequence[float]], what: str) -
                     )
         ax.set_xticks(range(len(names)), names, rotation=35, ha="right", color=INK)
         ax.set_yticks(range(len(names)), names, color=INK)
-        ax.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), aspect="equal", title=what)
+        ax.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), aspect="equal")
         ax.grid(visible=False)
         ax.tick_params(length=0)
         for side in ax.spines.values():

@@ -1,31 +1,21 @@
 """Which figures the results give, and their data."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from probe.report import drawings
+from probe.report.figure import Figure, slug
 from probe.report.grouping import CELL, Line
 from probe.report.naming import brief
-from probe.report.plots import WIDTH, Draw, render
+from probe.report.plots import WIDTH, render
 from store.errors import BadValue
 
 MOST = 12
 """Lines, names or classes that one figure shows."""
 BY = (("class", "per_class"), ("group", "per_group"))
-
-
-@dataclass(frozen=True)
-class Figure:
-    name: str
-    """A file name."""
-    title: str
-    caption: str
-    draw: Draw
-    size: tuple[float, float] = (WIDTH, 3.8)
 
 
 def cost_name(lines: Sequence[Line]) -> tuple[str, str, float]:
@@ -43,8 +33,8 @@ def cells(every: Sequence[Line]) -> dict[tuple[str, ...], list[Line]]:
     return dict(sorted(found.items(), key=lambda item: (item[0][0] != "probe", -len(item[1]))))
 
 
-def figures(lines: Sequence[Line]) -> Iterator[Figure]:
-    """Every figure that has something to show; the most telling first, then one of each kind in turn."""
+def figures(lines: Sequence[Line], more: Iterable[Figure] = ()) -> Iterator[Figure]:
+    """Every figure that has something to show: the most telling first, then one of each kind in turn, with `more`."""
     every = cells(lines)
     probes = {cell: lines for cell, lines in every.items() if cell[0] == "probe"}
     kinds = [
@@ -52,17 +42,18 @@ def figures(lines: Sequence[Line]) -> Iterator[Figure]:
         (figure for cell, lines in probes.items() for figure in _curves(cell, lines)),
         _fewshot(every),
         (figure for cell, lines in probes.items() for figure in _decay(cell, lines)),
+        iter(more),
         *((f for cell, lines in probes.items() for f in _differences(cell, lines, *key)) for key in BY),
     ]
     for turn in zip_longest(*kinds):
         yield from (figure for figure in turn if figure is not None)
 
 
-def write_figures(lines: Sequence[Line], folder: Path) -> list[Path]:
+def write_figures(lines: Sequence[Line], more: Iterable[Figure], folder: Path) -> list[Path]:
     """Every figure as `<name>.svg` and `<name>.png`. Raises `BadValue`: no figure, or the folder cannot be written."""
     written = []
     try:
-        for figure in figures(lines):
+        for figure in figures(lines, more):
             folder.mkdir(parents=True, exist_ok=True)
             svg, png = render(figure.draw, figure.size)
             for suffix, data in (("svg", svg.encode()), ("png", png)):
@@ -76,10 +67,6 @@ def write_figures(lines: Sequence[Line], folder: Path) -> list[Path]:
             "no figure: a comparison needs at least two concatenations; run python -m probe --features a --features a,b"
         )
     return written
-
-
-def _slug(*parts: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", "-".join(parts)).strip("-").lower()[:80]
 
 
 def _where(cell: tuple[str, ...]) -> str:
@@ -112,7 +99,7 @@ def _front(cell: tuple[str, ...], lines: Sequence[Line]) -> Iterator[Figure]:
         return
     on = pareto(known, column)
     yield Figure(
-        _slug("cost", *cell), f"Accuracy and cost: {_where(cell)}",
+        slug("cost", *cell), f"Accuracy and cost: {_where(cell)}",
         "Each point is a concatenation and a head. Nothing cheaper beats those on the line; bars: 95 % intervals.",
         drawings.front(_points(known, column, unit), _points(on, column, unit), axis),
     )  # fmt: skip
@@ -136,7 +123,7 @@ def _curves(cell: tuple[str, ...], lines: Sequence[Line]) -> Iterator[Figure]:
         if family != "single" and len(best) > 1:
             joined[family] = _points([best[size] for size in sorted(best)], column, unit)
     yield Figure(
-        _slug("transfer", *cell), f"Accuracy against size: {_where(cell)}",
+        slug("transfer", *cell), f"Accuracy against size: {_where(cell)}",
         "Concatenated (cat), with their heads averaged (cat-sub), wide or distilled. Lines join the best of a size.",
         drawings.curves({key: _points(members, column, unit) for key, members in series.items()}, axis, joined=joined),
     )  # fmt: skip
@@ -164,7 +151,7 @@ def _fewshot(every: Mapping[tuple[str, ...], Sequence[Line]]) -> Iterator[Figure
             for setting in settings
         }
         yield Figure(
-            _slug("fewshot", dataset, target, method), f"Few-shot: {dataset}, {method}",
+            slug("fewshot", dataset, target, method), f"Few-shot: {dataset}, {method}",
             f"Mean accuracy over episodes of classes by {target}, all rows on the same episodes; bars: 95 % intervals.",
             drawings.bars([brief(name) for name in names], groups),
             (WIDTH, 1.2 + 0.24 * len(names) * max(len(settings), 2)),
@@ -199,7 +186,7 @@ def _decay(cell: tuple[str, ...], lines: Sequence[Line]) -> Iterator[Figure]:
             name: (decay, dict(points)[decay]) for name, (points, decay, _) in some.items() if decay in dict(points)
         }
         yield Figure(
-            _slug("decay", *cell, method), f"Weight decay: {_where(cell)}, {method}",
+            slug("decay", *cell, method), f"Weight decay: {_where(cell)}, {method}",
             "Every member of the grid; a ring is the point that was chosen.",
             drawings.decay({name: points for name, (points, _, _) in some.items()}, chosen, "/".join(sorted(ons))),
         )  # fmt: skip
@@ -220,7 +207,7 @@ def _differences(cell: tuple[str, ...], lines: Sequence[Line], what: str, key: s
     rest = "" if len(shown) == len(gaps) else f" The {MOST} largest gains and losses of {len(gaps)}."
     names = [brief(str(line.get("features"))) for line in (one, many)]
     yield Figure(
-        _slug("difference", what, *cell), f"By {what}: {_where(cell)}",
+        slug("difference", what, *cell), f"By {what}: {_where(cell)}",
         f"Accuracy of {names[1]} minus that of {names[0]}, the best single network.{rest}",
         drawings.differences([name for _, name in shown], [gap for gap, _ in shown], "single", "cat"),
         (WIDTH, 1.0 + 0.22 * len(shown)),

@@ -49,7 +49,7 @@ def supervised() -> list[Section]:
 
 def swav() -> Section:
     wide = {f"rn50w{w}_init": (f"swav_resnet50w{w}",) for w in (2, 4, 5)}
-    joint = {"rn50": SWAV[:1], **wide, **{f"cat{n}_init": SWAV[:n] for n in (2, 5, 7)}}
+    joint: dict[str, tuple[str, ...]] = {"rn50": SWAV[:1], **wide, **{f"cat{n}_init": SWAV[:n] for n in (2, 5, 7)}}
     return Section(title="SWAV, fine-tuning", entries=[
         *(_joint("swav_finetune", row, names, IMAGENET) for row, names in joint.items()),
         *(_staged("swav_finetune", f"cat{n}_2ft", SWAV[:n], IMAGENET) for n in (2, 5, 7, 8)),
@@ -58,18 +58,19 @@ def swav() -> Section:
 
 def seer() -> Section:
     tuned = tuple(f"seer_regnet{size}gf_finetuned" for size in (32, 64, 128, 256))
-    rows = {f"rg{size}": (name,) for size, name in zip((32, 64, 128, 256), tuned, strict=True)}
-    rows |= {f"cat{n}_2ft": tuned[:n] for n in (2, 3, 4)}
-    return Section(title="SEER, fine-tuned at 384 px", entries=[
-        _published("seer_finetune_384px", row, names) for row, names in rows.items()
-    ])  # fmt: skip
+    rows: list[tuple[str, Sequence[str]]] = [
+        *((f"rg{size}", (name,)) for size, name in zip((32, 64, 128, 256), tuned, strict=True)),
+        *((f"cat{n}_2ft", tuned[:n]) for n in (2, 3, 4)),
+    ]
+    entries = [_published("seer_finetune_384px", row, names) for row, names in rows]
+    return Section(title="SEER, fine-tuned at 384 px", entries=entries)
 
 
 def vit() -> list[Section]:
     sections = []
     for family, year in (("vit", "2020"), ("vitaugreg", "2021, AugReg")):
         base, large = f"{family}_b16_in21k_in1k", f"{family}_l16_in21k_in1k"
-        rows = {"B16": (base,), "L16": (large,), "cat2_2ft": (base, large)}
+        rows: dict[str, tuple[str, ...]] = {"B16": (base,), "L16": (large,), "cat2_2ft": (base, large)}
         entries = [_published(f"{family}_FT_384px", row, names) for row, names in rows.items()]
         if family == "vit":
             entries.append(Entry(row="H14", column=IMAGENET, paper=("vit_FT_384px", IMAGENET, "H14")))

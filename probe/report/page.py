@@ -6,7 +6,7 @@ else. Figures are inline SVG in the colours of the theme.
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from html import escape
 from itertools import islice
@@ -15,6 +15,7 @@ from string import Template
 
 from probe.report import page_parts
 from probe.report.answer import answers
+from probe.report.figure import Figure
 from probe.report.figures import figures
 from probe.report.grouping import group
 from probe.report.page_data import embed, table_data
@@ -29,9 +30,9 @@ POLICY = (
 """Style attributes are those of the figures, which matplotlib writes."""
 
 
-def write_page(root: Root, results: Sequence[Result], skipped: Skipped, path: Path) -> Path:
+def write_page(root: Root, results: Sequence[Result], more: Iterable[Figure], skipped: Skipped, path: Path) -> Path:
     """Write the page; complete or not at all. Raises `BadValue`: the file cannot be written."""
-    text = page(root.url, results, skipped)
+    text = page(root.url, results, more, skipped)
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,11 +43,11 @@ def write_page(root: Root, results: Sequence[Result], skipped: Skipped, path: Pa
     return path.resolve()
 
 
-def page(store: str, results: Sequence[Result], skipped: Skipped) -> str:
-    """The whole document."""
+def page(store: str, results: Sequence[Result], more: Iterable[Figure], skipped: Skipped) -> str:
+    """The whole document; `more` are figures beside those of the results."""
     lines = group(results)
     css, script = _beside("page.css"), _beside("page.js")
-    drawn = list(islice(figures(lines), page_parts.MOST_FIGURES + 1))
+    drawn = list(islice(figures(lines, more), page_parts.MOST_FIGURES + 1))
     sections = {
         "figures": ("Figures", page_parts.figures(drawn[1:])),
         "paper": ("The paper beside", page_parts.paper(results)),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from probe.report.answer import Answer, cost_text, number_text
-from probe.report.figures import Figure
+from probe.report.figure import Figure
 from probe.report.grouping import Line
 from probe.report.layout import index_of
 from probe.report.layouts import LAYOUTS

@@ -8,9 +8,11 @@ from probe.report.figures import cells, figures, pareto
 from probe.report.grouping import group
 from probe.report.plots import inline, render_svg
 from probe.report.rows import read_results
+from probe.report.search_figures import read_searches, search_figures
 from store.errors import BadValue
-from store.records import write_record
+from store.records import Record, write_record
 
+NASTY = "<script>alert(1)</script>"
 NAMES = {"pixels": 0.4, "a": 0.5, "w2": 0.45, "a,b": 0.6, "a,b,c": 0.7, "$x_i^2$<script>": 0.55}
 
 
@@ -53,6 +55,28 @@ def test_names_are_text_in_a_figure_and_colours_are_the_themes(filled) -> None:
 def test_the_front_is_what_nothing_cheaper_reaches(filled) -> None:
     (lines,) = [lines for cell, lines in cells(group(read_results(filled, []))).items() if cell[0] == "probe"]
     assert [line.get("features") for line in pareto(lines, "dim")] == ["$x_i^2$<script>", "a,b", "a,b,c"]
+
+
+def searched(n: int = 3) -> Record:
+    """A search record of `n` backbones."""
+    square = [[1.0 if i == j else 0.5 for j in range(n)] for i in range(n)]
+    candidates = [{"features": f"{NASTY}{i}", "shapley": 0.1 * i, "shapley_interval": [0.1 * i - 0.01, 0.1 * i + 0.01]}
+                  for i in range(n)]  # fmt: skip
+    metrics = {"candidates": candidates, "num_subsets": 7, "redundancy": {"cka": square, "error_overlap": square}}
+    return Record(kind="search", config={"dataset": "toy", "target": "label"}, metrics=metrics)
+
+
+def test_redundancy_and_contributions_of_a_search(filled, tmp_path, capsys, caplog) -> None:
+    write_record(filled, Record(kind="search", config={"dataset": "other"}, metrics={"candidates": 3}))
+    write_record(filled, searched())
+    assert main(["--store", filled.url, "--figures", str(tmp_path / "out")]) == 0
+    told = capsys.readouterr().out
+    for name in ("cka-toy.svg", "error-overlap-toy.png", "adds-toy.svg"):
+        assert name in told
+    assert "<script>" not in (tmp_path / "out" / "cka-toy.svg").read_text()
+    skipped: list = []
+    assert list(search_figures(read_searches(filled, skipped), skipped)) != []
+    assert "no search of ours" in skipped[0][1]
 
 
 def test_nothing_to_draw(root, probed, tmp_path) -> None:

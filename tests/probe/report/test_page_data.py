@@ -42,7 +42,7 @@ def test_what_stands_in_a_script_element_cannot_end_it() -> None:
 def test_names_are_escaped_everywhere(root, probed) -> None:
     write_record(root, probed(NASTY, 0.5))
     write_record(root, probed(f"{NASTY},b", 0.6, per_class={NASTY: 0.5, "y": 0.1}, worst_group=NASTY, group=NASTY))
-    html = page(f"store{NASTY}", read_results(root, []), [(f"records/{NASTY}", NASTY)])
+    html = page(f"store{NASTY}", read_results(root, []), [], [(f"records/{NASTY}", NASTY)])
     assert "<script>alert" not in html
     assert html.count("<script") == 2
     assert "&lt;script&gt;alert" in html
@@ -50,6 +50,6 @@ def test_names_are_escaped_everywhere(root, probed) -> None:
 
 def test_one_result_is_a_page_too(root, probed) -> None:
     write_record(root, probed("a", 0.5, grid=[]))
-    html = page(root.url, read_results(root, []), [])
+    html = page(root.url, read_results(root, []), [], [])
     assert "One network: no concatenation of those tried is better." in html
     assert "A comparison needs at least two concatenations" in html
