@@ -20,7 +20,7 @@ BY = (("class", "per_class"), ("group", "per_group"))
 
 def cost_name(lines: Sequence[Line]) -> tuple[str, str, float]:
     """(column, axis, unit): parameters where every line knows them, else the columns of the concatenation."""
-    if all(line.get("parameters") for line in lines):
+    if all(line.get("parameters") is not None for line in lines):
         return "parameters", "parameters of the backbones, millions", 1e6
     return "dim", "columns of the concatenation", 1.0
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from probe.report.kinds import READERS, plain
+from probe.report.naming import backbones_of
 from store.records import Record, read_records
 from store.root import Root
 
@@ -47,6 +48,7 @@ COLUMNS: dict[str, str] = {
 
 log = logging.getLogger("report")
 MOST_TOLD = 10
+COSTS = ("parameters", "flops")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +78,24 @@ def read_results(root: Root, skipped: Skipped) -> list[Result]:
     """Every result in the store, oldest first. What is no record, or of a kind of its own, is noted in `skipped`."""
     records = (record for kind in READERS for record in read_records(root, kind, skipped))
     found = [result for record in records for result in results_of(record, skipped)]
-    return sorted(found, key=lambda result: result.record.created)
+    return with_costs(sorted(found, key=lambda result: result.record.created))
+
+
+def with_costs(results: Sequence[Result]) -> list[Result]:
+    """Parameters and FLOPs where a record does not tell them, but those of its backbones alone do."""
+    known: dict[str, dict[str, float]] = {}
+    for result in results:
+        told = {name: result.values[name] for name in COSTS if result.values[name] is not None}
+        if told and result.values["blocks"] == 1:
+            known.setdefault(backbones_of(result.values["features"])[0], {}).update(told)
+    return [_with_cost(result, known) for result in results]
+
+
+def _with_cost(result: Result, known: Mapping[str, Mapping[str, float]]) -> Result:
+    missing = [name for name in COSTS if result.values[name] is None]
+    parts = [known.get(name, {}) for name in backbones_of(result.values["features"])] if missing and known else []
+    added = {name: sum(part[name] for part in parts) for name in missing if parts and all(name in p for p in parts)}
+    return Result({**result.values, **added}, result.record) if added else result
 
 
 def tell(url: str, skipped: Skipped) -> None:

@@ -76,6 +76,14 @@ def test_a_foreign_record_is_noted_and_left_out(root, probed, change, why) -> No
     assert any("'results' is missing" in text for text in told.values())
 
 
+def test_costs_of_a_concatenation_are_those_of_its_backbones(root, probed, fewshot) -> None:
+    write_record(root, probed("a", 0.5, backbone_parameters=70, backbone_flops_per_image=7))
+    write_record(root, probed("b", 0.5, backbone_parameters=30))
+    write_record(root, fewshot({"a,b:l2": 0.5, "a,c": 0.5}))
+    told = {r.values["features"]: (r.values["parameters"], r.values["flops"]) for r in read_results(root, [])}
+    assert told == {"a": (70, 7), "b": (30, None), "a,b:l2": (100, None), "a,c": (None, None)}
+
+
 def test_a_later_run_of_the_same_replaces_an_earlier(root, probed) -> None:
     for day, options in enumerate(({}, {}, {"seed": 1}, {"solver": "ridge"}, {"device": "cpu", "top1": 0.625})):
         write_record(root, probed("a", options.pop("top1", 0.5), created=f"2026010{day + 1}T000000Z", **options))
