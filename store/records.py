@@ -62,15 +62,23 @@ def read_records(root: Root, kind: str, skipped: list[tuple[str, str]] | None = 
     """
     found = sorted(root.list(f"records/{kind}").items())
     keys = [f"records/{kind}/{name}" for name, size in found if size is not None and not name.startswith(".")]
-    with ThreadPoolExecutor(READERS) as pool:  # object stores answer slowly, but many at once
-        for key, text in zip(keys, pool.map(partial(_get, root), keys), strict=True):
-            try:
-                yield _parse(text)
-            except (ValueError, RecursionError) as error:
-                if skipped is None:
-                    log.warning("%s/%s is skipped: not a record (%s)", root.url, key, error)
-                else:
-                    skipped.append((key, str(error)))
+    for key, text in zip(keys, _get_all(root, keys), strict=True):
+        try:
+            yield _parse(text)
+        except (ValueError, RecursionError) as error:
+            if skipped is None:
+                log.warning("%s/%s is skipped: not a record (%s)", root.url, key, error)
+            else:
+                skipped.append((key, str(error)))
+
+
+def _get_all(root: Root, keys: Sequence[str]) -> Iterator[bytes]:
+    """Object stores answer slowly, but many at once; for files threads only cost."""
+    if not keys or root.path(keys[0]) is not None:
+        yield from map(partial(_get, root), keys)
+        return
+    with ThreadPoolExecutor(READERS) as pool:
+        yield from pool.map(partial(_get, root), keys)
 
 
 def _get(root: Root, key: str) -> bytes:

@@ -13,7 +13,7 @@ from probe.report.plots import inline, render_svg
 from probe.report.rows import Result, Skipped
 from probe.report.tables import Table
 
-MOST_FIGURES = 12
+MOST_FIGURES = 8
 MOST_SKIPPED = 50
 
 

@@ -54,9 +54,7 @@ def _figures(record: Record) -> Iterator[Figure]:
             yield Figure(slug(kind, where), f"{title}, {where}", caption, drawings.matrix(names, values),
                          (max(WIDTH, side + 1), side))  # fmt: skip
     order = sorted(range(len(found)), key=lambda i: -float(found[i]["shapley"]))[:MOST]
-    bars = [
-        (100 * float(found[i]["shapley"]), *(100 * float(end) for end in found[i]["shapley_interval"])) for i in order
-    ]
+    bars = [_bar(found[i]["shapley"], *found[i]["shapley_interval"]) for i in order]
     yield Figure(
         slug("adds", where), f"What each backbone adds: {where}",
         f"Shapley value: points of top-1 on val that it adds to a concatenation, over {metrics['num_subsets']} "
@@ -64,3 +62,7 @@ def _figures(record: Record) -> Iterator[Figure]:
         drawings.values([names[i] for i in order], bars, "points of top-1 on val"),
         (WIDTH, 1.0 + 0.3 * len(order)),
     )  # fmt: skip
+
+
+def _bar(value: float, low: float, high: float) -> tuple[float, float, float]:
+    return 100 * float(value), 100 * float(low), 100 * float(high)
