@@ -171,6 +171,16 @@ def test_ranks_share_the_blocks_and_the_last_one_commits(
     assert stored_bytes(tmp_path / "two") == stored_bytes(tmp_path / "one")
 
 
+def test_short_splits_go_to_different_ranks(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    made = run(config(pictures, tmp_path, split=("train", "test"), block_rows=4096))
+    assert [(row.split, row.extracted, row.state) for row in made] == [
+        ("train", 0, "unfinished"),
+        ("test", 10, "extracted"),
+    ]
+
+
 def test_the_first_run_decides_the_batch_size(pictures: Path, tmp_path: Path) -> None:
     from extract.extractor import Seen, open_writer
     from extract.loading import load
