@@ -76,7 +76,8 @@ def networks(config: ExtractConfig) -> list[tuple[Network, list[str]]]:
 def work(config: ExtractConfig) -> Iterator[tuple[Images, list[Seen]]]:
     """Every split that is asked for, with what is to see it: as many backbones at a time as the memory holds."""
     packs = in_packs(networks(config), config.views, config.block_rows)
-    for pack in packs:
+    while packs:
+        pack = packs.pop(0)  # nothing else holds it: its memory is free for the next one
         for dataset in config.dataset:
             seen = [
                 Seen(net, tap, for_dataset(net.loaded.recipe, dataset).with_view(view, config.seed), name)
@@ -86,9 +87,6 @@ def work(config: ExtractConfig) -> Iterator[tuple[Images, list[Seen]]]:
             ]
             for split in config.split or splits_of(dataset, config.data_root):
                 yield open_dataset(dataset, split, config.data_root, allow_absent=config.skip_bad), seen
-        if len(packs) > 1:
-            for net, _ in pack:
-                net.release()
 
 
 def open_writer(root: Root, config: ExtractConfig, images: Images, seen: Seen, *, left: int = 0) -> FeatureWriter:
