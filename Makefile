@@ -4,7 +4,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat
 
-.PHONY: demo test test-slow bench check lint format types imports clean
+.PHONY: demo test test-slow bench reproduce check lint format types imports clean
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -59,6 +59,10 @@ imports: $(VENV)/.test
 
 bench: $(VENV)/.test
 	@for file in tests/benchmarks/bench_*.py; do echo "## $$file"; $(PY) $$file || exit 1; done
+
+# The paper's claims at small scale: networks trained here on Fashion-MNIST and emoji, into docs/RESULTS.md.
+reproduce: $(VENV)/.demo
+	$(PY) tests/reproduce/run.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info build

@@ -71,9 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     keep_memory()
     from extract.jobs import trained_table
+    from extract.ranks import first
 
     rows = [distill(lesson, config) for config in asked]
-    print(json.dumps([asdict(row) for row in rows], indent=1) if as_json else trained_table(rows))
+    if first():
+        print(json.dumps([asdict(row) for row in rows], indent=1) if as_json else trained_table(rows))
     return 0
 
 

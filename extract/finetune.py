@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from extract.loading import Loaded
 
 log = logging.getLogger("extract")
+RECIPE_OF = {"inat18": "finetune_inat18", "camelyon17": "wilds"}
+"""Dataset -> training recipe where none is named; else `finetune_cifar`."""
 MAX_NAME = 100
 """Longer names of what is fine-tuned are left to the user."""
 
@@ -62,9 +64,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     keep_memory()
     from extract.jobs import trained_table
+    from extract.ranks import first
 
     rows = [finetune(parts, config, *grid) for parts, config in asked]
-    print(json.dumps([asdict(row) for row in rows], indent=1) if as_json else trained_table(rows))
+    if first():
+        print(json.dumps([asdict(row) for row in rows], indent=1) if as_json else trained_table(rows))
     return 0
 
 
@@ -77,7 +81,7 @@ def _config(parts: tuple[str, ...], options: dict[str, Any]) -> TrainConfig:
     name = "+".join(name.replace(":", "-").replace("@", ".") for name in parts) + f"-{dataset_name(options['dataset'])}"
     if not options["name"] and len(name) > MAX_NAME:
         raise BadValue(f"the name {name[:40]}... would be {len(name)} letters long: give a --name")
-    recipe = options["recipe"] or ("finetune_inat18" if options["dataset"] == "inat18" else "finetune_cifar")
+    recipe = options["recipe"] or RECIPE_OF.get(options["dataset"], "finetune_cifar")
     return TrainConfig(**split_options({**options, "name": options["name"] or name, "recipe": recipe}))
 
 

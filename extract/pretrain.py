@@ -70,9 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     from dataclasses import asdict
 
     from extract.jobs import trained_table
+    from extract.ranks import first
 
     rows = [pretrain(arch, config) for config in asked]
-    print(json.dumps([asdict(row) for row in rows], indent=1) if as_json else trained_table(rows))
+    if first():
+        print(json.dumps([asdict(row) for row in rows], indent=1) if as_json else trained_table(rows))
     return 0
 
 

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from probe.config import BATCH_NORMS, OBJECTIVES, PRECISIONS, SELECT, TUNINGS, ProbeConfig
+from probe.config import BATCH_NORMS, OBJECTIVES, PRECISIONS, SELECT, SHARDS, TUNINGS, ProbeConfig
 from probe.solvers import SOLVERS
 from store.errors import BadValue, UnknownName
 from store.root import default_root, open_root
@@ -66,6 +66,9 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--store", help="path or s3:// URL ($FEATURE_STORE or data/features)")
     for split in ("train", "val", "test"):
         p.add_argument(f"--{split}", default=split, metavar="SPLIT", help=f"split to use as {split} (%(default)s)")
+    p.add_argument(
+        "--test-dataset", metavar="NAME", help="take --test from another dataset, with some of these classes"
+    )
     p.add_argument("--solver", help=f"{default.solver}, with --objective balanced; --list shows all")
     p.add_argument("--weight-decay", type=floats, metavar="1e-6,1e-5", help="grid; the solver's own by default")
     g = p.add_argument_group("out of distribution", "Needs --group. Both tunings come from one run; --select heads it.")
@@ -111,6 +114,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--precision", default=default.precision, choices=PRECISIONS,
         help="of products: lbfgs ends in float32 whichever; sgd in bfloat16 only if asked (%(default)s)",
     )  # fmt: skip
+    p.add_argument("--shard", default=default.shard, choices=SHARDS, help="what ranks of torchrun share (%(default)s)")
     p.add_argument("--device", default=default.device, help="auto, cpu, cuda, cuda:1 (%(default)s)")
     p.add_argument("--memory", type=size, help="4GB: larger features stream from the store (half of what is free)")
     p.add_argument("--sub", action="store_true", help="also average separate heads, one a block: cat^sub")
@@ -131,6 +135,10 @@ def check(config: ProbeConfig) -> None:
     check_objective(config)
     if config.weight_decay and not SOLVERS[config.solver].weight_decay:
         raise BadValue(f"--solver {config.solver} has no weight decay: leave out --weight-decay")
+    if config.shard == "classes" and config.solver not in ("lbfgs", "sgd"):
+        raise BadValue(f"--shard classes: heads of lbfgs and sgd can be shared out, not of {config.solver}")
+    if config.test_dataset and config.objective:
+        raise BadValue("--test-dataset is for plain probing: with --objective the groups say what tests")
     if config.views > 1 and SOLVERS[config.solver].file != "sgd":
         raise BadValue(
             f"--views is for --solver sgd and cosine, which see the data epoch by epoch, not {config.solver}"

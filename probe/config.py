@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 BATCH_NORMS = ("affine", "plain", "none")
 PRECISIONS = ("auto", "float32", "bfloat16")
+SHARDS = ("rows", "classes")
 SELECT = ("val", "kfold", "paper", "oracle")
 TUNINGS = ("id_val", "ood_val")
 """What --select may also be with --objective; `val` is then `ood_val`."""
@@ -35,6 +36,8 @@ class ProbeConfig:
     id_val: str = "id_val"
     """With an objective: the split of the training groups to tune on; `val` is that of other groups."""
     test: str = "test"
+    test_dataset: str | None = None
+    """Another dataset whose `test` split scores the heads, on the classes that it has: imagenet_a for imagenet."""
     solver: str = "lbfgs"
     weight_decay: tuple[float, ...] | None = None
     """λ of mean loss + λ/2 |W|², bias unpenalised; None: the solver's own grid."""
@@ -60,6 +63,8 @@ class ProbeConfig:
     """Keep per-sample predictions as predictions/<record id>.parquet in the store."""
     wilds: str | None = None
     """A folder for predictions under the names that WILDS' evaluator reads."""
+    shard: str = "rows"
+    """What ranks of torchrun share; classes: of lbfgs and sgd, where heads and their state are too large for one."""
     precision: str = "auto"
     """Of products in lbfgs and sgd. auto: lbfgs takes bfloat16 where it is faster, and ends in float32 (not where
     `memory` is given: it keeps logits); sgd is float32.

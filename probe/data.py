@@ -91,6 +91,8 @@ class Data:
     device: torch.device
     views: tuple[tuple[tuple[Source, np.ndarray], ...], ...] = ()
     """The same rows seen in other crops: what stands in for `pieces` in one epoch after the other"""
+    allowed_C: np.ndarray | None = None
+    """(C,) bool: the classes that predictions choose among; None: all"""
 
     def __len__(self) -> int:
         """Rows on this rank."""
@@ -115,6 +117,11 @@ class Data:
         return self.pieces[0][0].shape[1]
 
     @property
+    def chunk_rows(self) -> int:
+        """Rows in one step of a pass."""
+        return max(64, CHUNK_BYTES // (4 * self.raw_dim))
+
+    @property
     def streamed(self) -> bool:
         return any(isinstance(source, Streamed) for source, _ in self.pieces)
 
@@ -125,7 +132,7 @@ class Data:
 
     def raw_chunks(self, rows: int | None = None) -> Iterator[tuple[slice, Tensor]]:
         """One pass over the features as they are stored. The tensors may be the memory that is held."""
-        step = rows or max(64, CHUNK_BYTES // (4 * self.raw_dim))
+        step = rows or self.chunk_rows
         done = 0
         for source, numbers in self.pieces:
             for start in range(0, len(numbers), step):

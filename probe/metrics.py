@@ -35,13 +35,17 @@ class Predictions:
 
 
 def predict(heads: Sequence[Any], data: Data) -> list[Predictions]:
-    """Predictions of several heads in one pass over the features; logits are never kept."""
-    n, width = len(data), min(5, data.num_classes)
+    """Predictions of several heads in one pass over the features, among data's allowed classes; logits are not kept."""
+    allowed = None if data.allowed_C is None else torch.from_numpy(data.allowed_C).to(data.device)
+    n, width = len(data), min(5, data.num_classes if allowed is None else int(allowed.sum()))
     kept = [(torch.empty((n, width), dtype=torch.int64), torch.empty(n), torch.empty(n)) for _ in heads]
     for rows, x_BD in data.chunks():
         y = data.y_N[rows]
         for head, (top, likelihood, confidence) in zip(heads, kept, strict=True):
-            log_p = head(x_BD).float().log_softmax(1)
+            logits = head(x_BD).float()
+            if allowed is not None:
+                logits = logits.masked_fill(~allowed, -torch.inf)
+            log_p = logits.log_softmax(1)
             best = log_p.topk(width, dim=1)
             top[rows], confidence[rows] = best.indices.cpu(), best.values[:, 0].exp().cpu()
             likelihood[rows] = log_p.gather(1, y[:, None])[:, 0].cpu()

@@ -8,11 +8,15 @@ from probe import ranks
 from probe.data import Data
 
 
-def cross_entropy(logits_NKC: Tensor, y_N: Tensor) -> tuple[Tensor, Tensor]:
+def cross_entropy(logits_NKC: Tensor, y_N: Tensor, num_classes: int | None = None) -> tuple[Tensor, Tensor]:
     """Summed cross-entropy of K heads on the same rows, and its derivative by the logits.
 
+    Args:
+        num_classes: of all ranks, where they may share them and the logits are of this rank's.
     Returns: loss (K,) float64, and softmax - one-hot (N, K, C), which overwrites the logits.
     """
+    if num_classes is not None and ranks.classes_shared():
+        return _shared_cross_entropy(logits_NKC, y_N, ranks.classes(num_classes))
     index_NK1 = y_N[:, None, None].expand(-1, logits_NKC.shape[1], 1)
     lse_NK1 = logits_NKC.logsumexp(-1, keepdim=True)
     plain_NK1 = lse_NK1 - logits_NKC.gather(-1, index_NK1)
@@ -25,13 +29,30 @@ def cross_entropy(logits_NKC: Tensor, y_N: Tensor) -> tuple[Tensor, Tensor]:
     return loss_NK1.sum((0, 2), dtype=torch.float64), residual_NKC
 
 
+def _shared_cross_entropy(logits_NKC: Tensor, y_N: Tensor, mine: range) -> tuple[Tensor, Tensor]:
+    """The same, where this rank has the logits of `mine` classes; every rank gets the whole loss."""
+    index_NK1 = (y_N - mine.start).clamp(0, len(mine) - 1)[:, None, None].expand(-1, logits_NKC.shape[1], 1)
+    here_NK1 = ((y_N >= mine.start) & (y_N < mine.stop))[:, None, None].expand_as(index_NK1)
+    residual_NKC = logits_NKC.sub_(ranks.most_classes(logits_NKC.amax(-1, keepdim=True)))
+    right_NK1 = ranks.add_classes(torch.where(here_NK1, residual_NKC.gather(-1, index_NK1), 0.0))
+    residual_NKC.exp_()
+    residual_NKC.scatter_(-1, index_NK1, torch.where(here_NK1, 0.0, residual_NKC.gather(-1, index_NK1)))
+    others_NK1 = ranks.add_classes(residual_NKC.sum(-1, keepdim=True))
+    total_NK1 = others_NK1 + right_NK1.exp()
+    residual_NKC.div_(total_NK1)
+    others_NK1.div_(total_NK1)
+    residual_NKC.scatter_(-1, index_NK1, torch.where(here_NK1, -others_NK1, residual_NKC.gather(-1, index_NK1)))
+    loss_NK1 = torch.where(others_NK1 < 0.5, -torch.log1p(-others_NK1), total_NK1.log() - right_NK1)
+    return loss_NK1.sum((0, 2), dtype=torch.float64), residual_NKC
+
+
 def softmax_pass(
     data: Data, theta_KCd: Tensor, weight_decay_K: Tensor, logits_NC: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Objective and gradient of K multinomial logistic regressions in one pass over the features.
 
     Args:
-        theta_KCd: weights (K, C, D) with the bias as column D: d = D + 1; float32.
+        theta_KCd: weights (K, C, D) of this rank's classes, with the bias as column D: d = D + 1; float32.
         weight_decay_K: λ of each, float64.
         logits_NC: where K = 1, filled with the logits of this rank's rows.
     Returns: objectives (K,) float64 and gradients (K, C, d), summed over ranks.
@@ -51,7 +72,7 @@ def softmax_pass(
         logits = torch.addmm(bias, x_BD, weight.T)
         if logits_NC is not None:
             logits_NC[rows] = logits
-        loss, residual = cross_entropy(logits.view(-1, K, C), data.y_N[rows])
+        loss, residual = cross_entropy(logits.view(-1, K, C), data.y_N[rows], data.num_classes)
         loss_K += loss
         grad_weight.addmm_(residual.view(-1, K * C).T, x_BD)
         grad_bias += residual.view(-1, K * C).sum(0)
@@ -60,7 +81,7 @@ def softmax_pass(
     loss_K = ranks.add(loss_K)
     gradient = ranks.add(torch.cat([grad_weight, grad_bias[:, None]], 1)).view(K, C, d)
     total = data.total
-    penalty_K = theta_KCd[..., :-1].square().sum((1, 2), dtype=torch.float64) / 2
+    penalty_K = ranks.add_classes(theta_KCd[..., :-1].square().sum((1, 2), dtype=torch.float64)) / 2
     gradient.div_(total)
     gradient[..., :-1] += weight_decay_K.to(gradient.dtype)[:, None, None] * theta_KCd[..., :-1]
     return loss_K / total + weight_decay_K * penalty_K, gradient

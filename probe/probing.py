@@ -52,7 +52,7 @@ def probe(root: Root, config: ProbeConfig, features: str) -> list[dict[str, Any]
     settings = _settings(root, config)
     splits, pairs = _open(root, config, settings, blocks, device)
     settings = replace(settings, pairs=pairs)
-    classes = class_names([split.target for split in splits.values()])
+    classes = _classes(config, splits)
     check_classes(splits["train"].data, classes, config)
     _check_heads(config, settings, classes)
     opened = time.monotonic()
@@ -82,7 +82,14 @@ def probe(root: Root, config: ProbeConfig, features: str) -> list[dict[str, Any]
 
 
 def _asked(config: ProbeConfig) -> dict[str, Any]:
-    return {"dataset": config.dataset, "target": config.target, "solver": config.solver, "select": config.select}
+    elsewhere = {"test_dataset": config.test_dataset} if config.test_dataset else {}
+    return {
+        "dataset": config.dataset,
+        **elsewhere,
+        "target": config.target,
+        "solver": config.solver,
+        "select": config.select,
+    }
 
 
 def _settings(root: Root, config: ProbeConfig) -> Settings:
@@ -112,9 +119,18 @@ def _open(
     roles = {"train": config.train, "val": config.val, "test": config.test}
     if not backbones(root, dataset_name(config.dataset), config.val):
         del roles["val"]
-    first = {role: open_split(root, config, split, blocks, None, device) for role, split in roles.items()}
-    classes = class_names([split.target for split in first.values()])
-    splits = {role: open_split(root, config, split, blocks, classes, device) for role, split in roles.items()}
+    elsewhere = {"test": config.test_dataset} if config.test_dataset else {}
+    first = {
+        role: open_split(root, config, split, blocks, None, device)
+        for role, split in roles.items()
+        if role not in elsewhere
+    }
+    classes = _classes(config, first)
+    splits = {
+        role: open_split(root, config, split, blocks, classes, device, dataset=elsewhere.get(role))
+        for role, split in roles.items()
+    }
+    _check_same_backbones(splits)
     members = len(settings.weight_decay) * max(1, len(settings.lr)) * len(settings.seeds)
     if config.views == 1:
         return hold(splits, config.memory, config.solver, len(classes), members)
@@ -126,6 +142,25 @@ def _open(
     pieces = tuple(held[role].data.pieces for role in ("train", *views))
     train = replace(held["train"], data=replace(held["train"].data, views=pieces))
     return {**{role: held[role] for role in splits}, "train": train}, pairs
+
+
+def _classes(config: ProbeConfig, splits: Mapping[str, Split]) -> tuple[str, ...]:
+    """Those of the heads: a test set from another dataset adds none."""
+    roles = [role for role in splits if role != "test" or not config.test_dataset]
+    return class_names([splits[role].target for role in roles])
+
+
+def _check_same_backbones(splits: Mapping[str, Split]) -> None:
+    """Raise `BadValue` where a backbone's weights differ between splits: one name, two networks."""
+    train = splits["train"].x.parts
+    for role, split in splits.items():
+        for one, other in zip(train, split.x.parts, strict=True):
+            a, b = one.manifest, other.manifest
+            if a.parts["weights"] != b.parts["weights"]:
+                raise BadValue(
+                    f"{a.backbone}: {a.dataset}/{a.split} and {b.dataset}/{b.split} ({role}) are of different weights; "
+                    "name one by its fingerprint (a@3f9c), or extract them with the same"
+                )
 
 
 def _check_heads(config: ProbeConfig, settings: Settings, classes: tuple[str, ...]) -> None:

@@ -16,7 +16,7 @@ def run(root: Root, config: ProbeConfig, *, as_json: bool, out: IO[str]) -> int:
     """Probe each `--features` and print a table, or one JSON document: {"rows": [...]}, and the row's own keys beside
     it where there is one row; with an objective {"table": [...]} beside the rows. Only rank 0 prints.
     """
-    ranks.start(pick_device(config.device))
+    ranks.start(pick_device(config.device), config.shard)
     try:
         if config.objective:
             rows = run_objectives(root, config)

@@ -44,30 +44,44 @@ def open_split(
     classes: Sequence[str] | None,
     device: torch.device,
     view: int = 0,
+    dataset: str | None = None,
 ) -> Split:
     """Open `split` in one of its views; class indices follow `classes`, or the split's own where None.
 
-    Samples without a target are left out, and counted in the log. Raises `BadValue`: none has one.
+    Args:
+        dataset: another than the run's: heads then choose among the classes that its target column names.
+
+    Samples without a target are left out, and counted in the log. Raises `BadValue`: none has one, or `dataset` has a
+    class that is none of `classes`.
     """
-    x = open_blocks(root, config.dataset, split, blocks, view=view)
+    x = open_blocks(root, dataset or config.dataset, split, blocks, view=view)
     ranges = column_ranges(x, blocks)
     target = x.samples.target(config.target)
     classes = classes or target.classes
     index = {name: i for i, name in enumerate(classes)}
+    if dataset and (unknown := [name for name in target.classes if name not in index]):
+        raise BadValue(
+            f"{dataset}/{split}: {len(unknown)} of its {len(target.classes)} classes are none of the {len(classes)} of "
+            f"{config.dataset}, first {unknown[0]!r} (a class of {config.dataset} is {classes[0]!r}): "
+            "its samples cannot test these heads"
+        )
     table = np.array([index[name] for name in target.classes] + [-1], np.int64)  # -1, no target, picks the last
     y_N = table[target.index]
     rows = np.flatnonzero(y_N >= 0)
     if not rows.size:
-        raise BadValue(f"{config.dataset}/{split}: no sample has a {config.target!r}: choose another --target")
+        raise BadValue(
+            f"{dataset or config.dataset}/{split}: no sample has a {config.target!r}: choose another --target"
+        )
     if rows.size < len(y_N):
-        log.warning("%s/%s: %d of %d samples have no %s and are left out", config.dataset, split,
+        log.warning("%s/%s: %d of %d samples have no %s and are left out", dataset or config.dataset, split,
                     len(y_N) - rows.size, len(y_N), config.target)  # fmt: skip
     widths = [high - low for low, high in ranges]
     plain = Prepare(widths, [[] for _ in widths])
     source = Streamed(x, ranges)
     mine = ranks.share(len(rows))
     here = np.arange(mine.start, mine.stop)
-    data = Data(((source, rows[here]),), here, y_N[rows], len(classes), plain, device)
+    allowed = np.isin(classes, target.classes) if dataset else None
+    data = Data(((source, rows[here]),), here, y_N[rows], len(classes), plain, device, allowed_C=allowed)
     return Split(x, data, rows, target)
 
 

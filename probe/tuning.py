@@ -102,11 +102,12 @@ class Watch:
 
 
 def _right(heads: Heads, data: Data, group_N: np.ndarray, num_groups: int) -> np.ndarray:
-    """(G, K) int64: correct predictions over all ranks."""
+    """(G, K) int64: correct predictions over all ranks; a head that diverged has none."""
+    fine_K = heads.weight.isfinite().view(heads.count, -1).all(1)
     right_GK = torch.zeros((num_groups, heads.count), dtype=torch.float64, device=data.device)
     group = torch.from_numpy(group_N[data.positions]).to(data.device)
     for rows, x_BD in data.chunks():
-        correct_BK = (heads.chosen_class(x_BD) == data.y_N[rows][:, None]).double()
+        correct_BK = ((heads.chosen_class(x_BD) == data.y_N[rows][:, None]) & fine_K).double()
         right_GK.index_add_(0, group[rows], correct_BK)
     return ranks.add(right_GK).cpu().numpy().round().astype(np.int64)
 

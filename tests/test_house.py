@@ -42,6 +42,7 @@ def test_tests_mirror_the_source(package: str) -> None:
         ["extract.pretrain", "--list"],
         ["extract.finetune", "--help"],
         ["extract.distill", "--help"],
+        ["extract.bonsai", "--help"],
         ["extract.heads", "--help"],
         ["extract.download", "--help"],
         ["extract.download", "--list"],

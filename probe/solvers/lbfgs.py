@@ -14,12 +14,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from probe import ranks
 from probe.data import Data
 from probe.heads import LinearHead
 from probe.objectives import softmax_pass
 from probe.solvers import Fit, Settings
 from probe.solvers.passes import Passes
-from probe.solvers.quasi_newton import Descent, Pair, run_path
+from probe.solvers.quasi_newton import Descent, Pair, dot, run_path
 
 log = logging.getLogger("probe")
 WIDE = 16
@@ -34,17 +35,20 @@ def fit(data: Data, settings: Settings) -> list[Fit]:
     """One head per weight decay, with a certificate: gradient norms and `gap_bound`, which strong convexity puts on
     objective - minimum: |∇_W|² / 2λ (Boyd and Vandenberghe, section 9.1.2; the bias is taken as minimised).
     """
-    C, d = data.num_classes, data.dim + 1
+    mine = ranks.classes(data.num_classes)
+    C, d = len(mine), data.dim + 1
     order = sorted(range(len(settings.weight_decay)), key=lambda i: -settings.weight_decay[i])
     lambdas = torch.tensor([settings.weight_decay[i] for i in order], dtype=torch.float64, device=data.device)
     path = lambdas.tolist()
     first = torch.zeros(C * d, device=data.device)
     if settings.start is not None:
-        first.view(C, d)[:, :-1], first.view(C, d)[:, -1] = settings.start.weight, settings.start.bias
+        first.view(C, d)[:, :-1], first.view(C, d)[:, -1] = (
+            part[mine.start : mine.stop] for part in (settings.start.weight, settings.start.bias)
+        )
 
     def begin(runs: list[Descent]) -> Descent:
         now = path[len(runs)]
-        scale = partial(_scaled, bias=math.sqrt(d) + C * now, d=d)
+        scale = partial(_scaled, bias=math.sqrt(d) + data.num_classes * now, d=d)
         if not runs:
             return Descent(first, settings.tolerance, (), settings.pairs, scale, rough=passes.reduced)
         last = runs[-1]
@@ -55,7 +59,7 @@ def fit(data: Data, settings: Settings) -> list[Fit]:
         pairs = [pair for pair in pairs if pair[2] > 0]
         return Descent(start, settings.tolerance, pairs, settings.pairs, scale, rough=passes.reduced)
 
-    ready = SHARED_START if data.streamed or C < WIDE else 0.0
+    ready = SHARED_START if data.streamed or data.num_classes < WIDE else 0.0
     passes = Passes(data, "float32" if ready else settings.precision)
 
     def evaluate(runs: list[Descent], active: list[int]) -> list[tuple[float, Tensor, bool]]:
@@ -68,7 +72,9 @@ def fit(data: Data, settings: Settings) -> list[Fit]:
         return [(*(passes.near if near else passes.exact)(run.point, path[index]), not near)]
 
     runs = run_path(len(path), begin, evaluate, ready=ready, max_passes=settings.max_passes)
-    fits = [_finish(run, weight_decay, C, settings) for run, weight_decay in zip(runs, path, strict=True)]
+    fits = [
+        _finish(run, weight_decay, data.num_classes, settings) for run, weight_decay in zip(runs, path, strict=True)
+    ]
     return [fits[order.index(i)] for i in range(len(order))]
 
 
@@ -96,12 +102,13 @@ def _moved(pair: Pair, change: float, d: int, *, in_place: bool) -> Pair:
     """The pair of the objective whose λ differs by `change`."""
     s, y = pair[0], pair[1] if in_place else pair[1].clone()
     y.view(-1, d)[:, :-1].add_(s.view(-1, d)[:, :-1], alpha=change)
-    curvature = float(s @ y)
+    curvature = dot(s, y)
     return s, y, 1 / curvature if curvature > 0 else 0.0
 
 
 def _finish(run: Descent, weight_decay: float, C: int, settings: Settings) -> Fit:
-    theta, gradient = run.best.view(C, -1), run.gradient.view(C, -1)
+    d = run.best.numel() // len(ranks.classes(C))
+    theta, gradient = (ranks.gather_classes(vector.view(-1, d), C) for vector in (run.best, run.gradient))
     certificate = {
         "objective": run.objective,
         "converged": run.converged,

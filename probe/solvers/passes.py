@@ -18,20 +18,24 @@ SHARE = 4
 """Logits of the reference may take this part of the features' memory."""
 
 
+def _pays(data: Data) -> bool:
+    """Whether every rank holds its features, has memory for the reference's logits, and multiplies faster."""
+    kept = SHARE * 4 * len(data) * data.num_classes
+    fits = kept <= sum(len(rows) * source.shape[1] * source.dtype.itemsize for source, rows in data.pieces)
+    return ranks.agree(fits and not data.streamed) and faster(data.device, data.chunk_rows, data.dim, data.num_classes)
+
+
 class Passes:
-    """Passes over the features for one run of `lbfgs` at a time: points and gradients are (C * d,) float32, d = D + 1.
+    """Passes over the features for one run of `lbfgs` at a time: points and gradients are (C * d,) float32, d = D + 1,
+    C the classes of this rank.
 
     Attributes:
         reduced: whether passes near a reference are in bfloat16; all ranks agree on it.
     """
 
     def __init__(self, data: Data, precision: str) -> None:
-        self.data, self.C, self.d = data, data.num_classes, data.dim + 1
-        kept = 4 * len(data) * self.C * SHARE
-        fits = kept <= sum(len(rows) * source.shape[1] * source.dtype.itemsize for source, rows in data.pieces)
-        wanted = precision == "bfloat16" or (precision == "auto" and fits and not data.streamed and faster(data.device))
-        votes = ranks.add(torch.tensor([float(wanted)], device=data.device))
-        self.reduced = float(votes) == ranks.count()
+        self.data, self.C, self.d = data, len(ranks.classes(data.num_classes)), data.dim + 1
+        self.reduced = precision == "bfloat16" or (precision == "auto" and _pays(data))
         self._logits_NC = torch.empty((len(data), self.C), device=data.device) if self.reduced else None
         self._theta = self._gradient = torch.empty(0)
 
@@ -54,19 +58,20 @@ class Passes:
         change = (theta - self._theta).view(self.C, self.d)
         low_CD, bias_C = change[:, :-1].bfloat16(), change[:, -1]
         loss = torch.zeros(1, dtype=torch.float64, device=theta.device)
-        by_change = torch.zeros((self.C, self.d), device=theta.device)
-        for rows, x in self.data.chunks():
-            x_BD, y = x.bfloat16(), self.data.y_N[rows]
+        by_weight, by_bias = torch.zeros_like(change[:, :-1]).contiguous(), torch.zeros_like(bias_C)
+        for rows, x in self.data.raw_chunks() if self.data.prepare.nothing else self.data.chunks():
+            x_BD, y = x.float().bfloat16(), self.data.y_N[rows]  # float16 to bfloat16 at once is ten times slower
             before = self._logits_NC[rows, None]
             after = torch.mm(x_BD, low_CD.T).float().add_(bias_C)[:, None].add_(before)
-            part, residual = cross_entropy(after, y)
+            part, residual = cross_entropy(after, y, self.data.num_classes)
             loss += part
-            moved = residual.sub_(cross_entropy(before.clone(), y)[1])[:, 0]
-            by_change[:, :-1] += torch.mm(moved.bfloat16().T, x_BD)
-            by_change[:, -1] += moved.sum(0)
+            moved = residual.sub_(cross_entropy(before.clone(), y, self.data.num_classes)[1])[:, 0]
+            by_weight += torch.mm(moved.bfloat16().T, x_BD).float()
+            by_bias += moved.sum(0)
         total = self.data.total
-        gradient = ranks.add(by_change).div_(total).add_(self._gradient.view(self.C, self.d))
+        gradient = ranks.add(torch.cat([by_weight, by_bias[:, None]], 1)).div_(total)
+        gradient.add_(self._gradient.view(self.C, self.d))
         weight = theta.view(self.C, self.d)[:, :-1]
         gradient[:, :-1].add_(weight, alpha=weight_decay)
-        penalty = weight_decay / 2 * float(weight.square().sum(dtype=torch.float64))
+        penalty = weight_decay / 2 * float(ranks.add_classes(weight.square().sum(dtype=torch.float64)))
         return float(ranks.add(loss)) / total + penalty, gradient.view(-1)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from probe import ranks
+
 ARMIJO = 1e-4
 NOISE = 2e-7
 """Relative error of an objective that was summed from float32 logits: a rise below it is not a rise."""
@@ -19,6 +21,8 @@ ROUGH = 1e-5
 """Relative error of an objective that was not evaluated exactly."""
 ROUGH_END = 3e-5
 """Rough evaluations end where the objective is expected to fall by no more than this part of itself."""
+ROUGH_STEP = 0.1
+"""A step that rough evaluations shorten below it is theirs, not the objective's."""
 CHECKS = 3
 """So often a run that thought it had converged is sent back to rough evaluations; then it gets exact ones."""
 STALL = 5
@@ -26,6 +30,11 @@ STALL = 5
 
 Pair = tuple[Tensor, Tensor, float]
 """(s, y, 1 / s'y): a step, the change of the gradient along it, and their curvature"""
+
+
+def dot(a: Tensor, b: Tensor) -> float:
+    """The inner product of vectors, over the classes of all ranks."""
+    return float(ranks.add_classes(a @ b))
 
 
 class Descent:
@@ -71,8 +80,8 @@ class Descent:
                 self._shorten(objective)
                 return
             s, y = self.point - self.best, gradient - self.gradient
-            curvature = float(s @ y)
-            if curvature > 1e-12 * float(y @ y):
+            curvature = dot(s, y)
+            if curvature > 1e-12 * dot(y, y):
                 self.pairs.append((s, y, 1 / curvature))
             self._flat = 0 if objective < self.objective * (1 - noise) else self._flat + 1
         self.best, self.objective, self.gradient = self.point, objective, gradient
@@ -96,12 +105,15 @@ class Descent:
             return True
         # Hager and Zhang's approximate Wolfe condition: near the minimum differences of the objective are noise
         flat = objective <= self.objective + noise * abs(self.objective)
-        return flat and float(gradient @ self.direction) <= (2 * ARMIJO - 1) * self.slope
+        return flat and dot(gradient, self.direction) <= (2 * ARMIJO - 1) * self.slope
 
     def _shorten(self, objective: float) -> None:
         rise = objective - self.objective - self.step * self.slope
         factor = -self.slope * self.step / (2 * rise) if 0 < rise < float("inf") else 0.1
         self.step *= min(max(factor, 0.1), 0.5)
+        if not self.exact and self.step < ROUGH_STEP:
+            self._check()
+            return
         if self.step < 1e-6:
             if self.pairs:  # the memory misleads: go on from the gradient alone
                 self.pairs.clear()
@@ -120,26 +132,26 @@ class Descent:
 
     def _aim(self) -> None:
         self.direction = self._two_loop(self.gradient).neg_()
-        self.slope = float(self.direction @ self.gradient)
+        self.slope = dot(self.direction, self.gradient)
         if not self.slope < 0:
             self.pairs.clear()
             self.direction = self.scale(self.gradient.clone()).neg_()
-            self.slope = float(self.direction @ self.gradient)
+            self.slope = dot(self.direction, self.gradient)
         self.decrement = -self.slope / 2
-        self.step = 1.0 if self.pairs else min(1.0, 1 / max(float(self.direction.norm()), 1e-30))
+        self.step = 1.0 if self.pairs else min(1.0, 1 / max(dot(self.direction, self.direction) ** 0.5, 1e-30))
         self.point = self.best + self.step * self.direction
 
     def _two_loop(self, gradient: Tensor) -> Tensor:
         q, alphas = gradient.clone(), []
         for s, y, rho in reversed(self.pairs):
-            alphas.append(rho * float(s @ q))
+            alphas.append(rho * dot(s, q))
             q.sub_(y, alpha=alphas[-1])
         q = self.scale(q)
         if self.pairs:
             _, y, rho = self.pairs[-1]
-            q.mul_(1 / (rho * float(y @ self.scale(y.clone()))))
+            q.mul_(1 / (rho * dot(y, self.scale(y.clone()))))
         for (s, y, rho), alpha in zip(self.pairs, reversed(alphas), strict=True):
-            q.add_(s, alpha=alpha - rho * float(y @ q))
+            q.add_(s, alpha=alpha - rho * dot(y, q))
         return q
 
 

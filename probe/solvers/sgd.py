@@ -87,7 +87,8 @@ def _train(
     heads: Callable[[], Sequence[Any]],
 ) -> Tensor:
     """Run every epoch; returns the last epoch's mean loss of each member (K,), NaN for one that diverged."""
-    C = data.num_classes
+    shared = data.num_classes if isinstance(layer, WideLinear) else None
+    C = len(ranks.classes(data.num_classes)) if shared else data.num_classes
     loss_K = torch.zeros(K, dtype=torch.float64, device=data.device)
     for epoch in range(settings.epochs):
         # from averaged heads there are 1 or 2 epochs, which upstream's milestones (8, 16, 24) never reach
@@ -102,7 +103,7 @@ def _train(
             if norm is not None:
                 x_BD = norm(x_BD, count)
             x_BD = layer.inputs(x_BD)
-            loss, residual = cross_entropy(layer.logits(x_BD).view(-1, K, C), data.y_N[torch.from_numpy(rows)])
+            loss, residual = cross_entropy(layer.logits(x_BD).view(-1, K, C), data.y_N[torch.from_numpy(rows)], shared)
             loss_K += loss
             layer.step(residual.view(-1, K * C).div_(count), x_BD, 0.1**drops)
         if settings.watch is not None:

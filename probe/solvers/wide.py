@@ -48,7 +48,8 @@ class WideLinear:
     def __init__(
         self, data: Data, members: Sequence[Member], *, affine: bool, average: Sequence[Any] = (), reduced: bool = False
     ) -> None:
-        K, C, D = len(members), data.num_classes, data.dim
+        self._mine, self._total = ranks.classes(data.num_classes), data.num_classes
+        K, C, D = len(members), len(self._mine), data.dim
         sizes = [C * D, C, *([D, D] if affine else [])]
         values_KP = torch.zeros((K, sum(sizes)), device=data.device)
         weight, bias, *scale_and_shift = torch.split(values_KP, sizes, 1)
@@ -59,11 +60,15 @@ class WideLinear:
             self.gain_KD, self.shift_KD = scale_and_shift
             self.gain_KD.fill_(1)
         self.sgd = Sgd(values_KP, members)
+        own = slice(self._mine.start, self._mine.stop)
         for weight, bias, (_, _, seed) in zip(self.weight_KCD, self.bias_KC, members, strict=True):
             if average:
-                averaged_head(data, average, weight, bias)
+                start, offset = averaged_head(data, average)
+                weight.copy_(start[own])
+                bias.copy_(offset[own])
             else:
-                weight.copy_(torch.randn(C, D, generator=torch.Generator().manual_seed(seed)) * START_STD)
+                start = torch.randn(self._total, D, generator=torch.Generator().manual_seed(seed))
+                weight.copy_(start[own] * START_STD)
         self._dtype = torch.bfloat16 if reduced else torch.float32
         self._product_KCD = torch.empty((K, C, D), dtype=self._dtype, device=data.device)
         """What `logits` multiplies by; then the gradient by it."""
@@ -86,11 +91,15 @@ class WideLinear:
         return x_BD.to(self._dtype)
 
     def plain(self) -> tuple[Tensor, Tensor]:
-        """Weights (K, C, D) and biases (K, C) with scale and shift folded in; copies."""
-        if self.gain_KD is None or self.shift_KD is None:
-            return self.weight_KCD.clone(), self.bias_KC.clone()
-        bias = torch.baddbmm(self.bias_KC[..., None], self.weight_KCD, self.shift_KD[..., None])[..., 0]
-        return self.weight_KCD * self.gain_KD[:, None], bias
+        """Weights (K, C, D) and biases (K, C) of all classes with scale and shift folded in; copies."""
+        weight, bias = self.weight_KCD.clone(), self.bias_KC.clone()
+        if self.gain_KD is not None and self.shift_KD is not None:
+            bias = torch.baddbmm(bias[..., None], weight, self.shift_KD[..., None])[..., 0]
+            weight.mul_(self.gain_KD[:, None])
+        if not ranks.classes_shared():
+            return weight, bias
+        both = [ranks.gather_classes(t.movedim(0, 1).contiguous(), self._total).movedim(1, 0) for t in (weight, bias)]
+        return both[0], both[1]
 
     def logits(self, x_BD: Tensor) -> Tensor:
         """(B, D) as `inputs` gave it -> (B, K * C) float32."""
@@ -111,6 +120,7 @@ class WideLinear:
                 by_gain, by_shift = scale_and_shift
                 torch.sum(torch.mul(self.weight_KCD[k], by_CD, out=self._one_CD), 0, out=by_gain)
                 torch.mv(self.weight_KCD[k].T, by_bias[k], out=by_shift)
+                ranks.add_classes(self._gradient_P[-2 * D :])
                 by_CD.mul_(self.gain_KD[k]).addr_(by_bias[k], self.shift_KD[k])
             self.sgd.step(k, self._gradient_P, factor)
             self._fold(k)
@@ -154,8 +164,8 @@ class WideCosine:
             self.sgd.step(k, torch.cat([by_v[k].flatten(), by_g[k]]), factor)
 
 
-def averaged_head(data: Data, heads: Sequence[Any], weight_CD: Tensor, bias_C: Tensor) -> None:
-    """Start from [W_1 | ... | W_n] / n and the mean of b_i: the logits are the mean of the n heads' logits.
+def averaged_head(data: Data, heads: Sequence[Any]) -> tuple[Tensor, Tensor]:
+    """Weight [W_1 | ... | W_n] / n and bias the mean of b_i: the logits are the mean of the n heads' logits.
 
     Args:
         heads: store.heads.StoredHead on each block's columns as stored, in the order of the blocks.
@@ -169,6 +179,4 @@ def averaged_head(data: Data, heads: Sequence[Any], weight_CD: Tensor, bias_C: T
         )
     raw = torch.cat([torch.from_numpy(head.weight) for head in heads], 1).to(data.device) / len(heads)
     bias = torch.stack([torch.from_numpy(head.bias) for head in heads]).mean(0).to(data.device)
-    unfolded_weight, unfolded_bias = data.prepare.unfold(raw, bias)
-    weight_CD.copy_(unfolded_weight)
-    bias_C.copy_(unfolded_bias)
+    return data.prepare.unfold(raw, bias)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from extract.backbones import ALIASES, BACKBONES, find_backbone
-from extract.models import ARCHITECTURES
+from extract.models import ARCHITECTURES, find_architecture
 from extract.recipes import RECIPES
 from store.errors import BadValue, UnknownName
 
@@ -37,3 +37,22 @@ def test_random_takes_an_architecture_or_a_backbone():
 def test_the_table_needs_no_torch():
     code = "import sys, extract.backbones, extract.models; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_networks_come_in_any_size():
+    from extract.loading import build_network
+
+    for name, dim, filters in (("resnet18w0.5", 256, 32), ("conv4w2", 3200, 128), ("resnet50w2", 4096, 128)):
+        row = find_architecture(name)
+        assert row is not None
+        assert row.dim == dim
+        if name != "resnet50w2":
+            assert next(build_network(name).parameters()).shape[0] == filters
+    three = find_architecture("3resnet10w0.25")
+    assert three is not None
+    assert three.dim == 3 * 128
+    nets = build_network("3resnet10w0.25").state_dict()
+    assert not nets["model0.conv1.weight"].equal(nets["model1.conv1.weight"])
+    assert (
+        find_architecture("resnet10w") is find_architecture("1resnet10") is find_architecture("vit_b16_224w2") is None
+    )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extract import bonsai, pretrain
+from extract import bonsai, finetune, pretrain
 from extract.bonsai import answers_of, copies, taught
 from extract.cli import main as extract
 from extract.labelled import open_labelled
@@ -112,8 +112,12 @@ def test_groups_are_what_each_network_gets_right_and_wrong(made: Path) -> None:
 def test_from_images_to_the_files_of_wilds(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Pretraining of two seeds, vREx not frozen, extraction, both objectives and tunings, the evaluator's files."""
     pretrain.main(flags(made, *ARCH, "--seed", "0,1", "--name", "erm"))
-    pretrain.main(flags(made, *ARCH, "--name", "vrex", "--objective", "vrex", "--group", "hospital", "--anneal", "4"))
+    group = ["--objective", "vrex", "--group", "hospital", "--anneal", "4"]
+    finetune.main(flags(made, "--backbone", "erm-s0", "--name", "vrex", *group))
     about = describe(made / "b/vrex")["made"]
+    assert about["parents"][0]["name"] == "erm-s0"
+    assert about["training"]["recipe"] == "wilds"
+    assert describe(made / "b/vrex")["weights_sha256"] != about["parents"][0]["weights"]  # nothing is frozen
     assert (about["objective"], about["penalty"], about["anneal"], about["group"]) == ("vrex", 100.0, 4, "hospital")
     store = ["--store", str(made / "s"), "--dataset", "camelyon17"]
     names = "erm-s0,erm-s1,vrex,bonsai"

@@ -153,3 +153,17 @@ def test_a_description_from_outside_runs_no_code(small_nets: Path, tmp_path: Pat
     (folder / "weights.safetensors").write_bytes((small_nets / "b/a-s1/weights.safetensors").read_bytes())
     with pytest.raises(BadValue, match="its sha256 is"):
         load("x", backbones=str(tmp_path))
+
+
+@pytest.mark.slow
+def test_two_ranks_train_one_backbone(tmp_path: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "extract.pretrain"]
+    more = ["--name", "a", "--epochs", "6", "--objective", "erm"]
+    command = [*torchrun, *train_flags(tmp_path), *more]
+    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("trained") == 1
+    main([*train_flags(tmp_path / "one"), *more])
+    two, one = (describe(folder / "b/a")["log"] for folder in (tmp_path, tmp_path / "one"))
+    assert two["loss"] == pytest.approx(one["loss"], rel=0.2)
+    assert two["train_top1"] == pytest.approx(one["train_top1"], abs=8)

@@ -111,6 +111,42 @@ def test_the_paper_looks_at_the_last_epoch_and_the_oracle_at_all(stored, capsys)
     assert f"(epoch {oracle['epoch']}): a bound, optimistic" in oracle["selection"]
 
 
+@pytest.fixture
+def other_test_set(stored, make_set):
+    """Dataset `hard` with classes 2 and 0 of openmoji alone; its root's path, features and labels as openmoji's."""
+    y_N = np.arange(60) % 2
+    x = blobs(np.random.default_rng(5), np.where(y_N, 0, 2), 6, 0.4)
+    make_set(x, {"label": y_N}, dataset="hard", split="test", classes={"label": ["2", "0"]})
+    return x, np.where(y_N, 0, 2)
+
+
+def test_a_test_set_from_another_dataset_is_scored_on_its_own_classes(
+    root, stored, other_test_set, make_set, capsys
+) -> None:
+    x_ND, y_N = other_test_set
+    row = run_json(capsys, "--features", "a", "--store", stored, "--test-dataset", "hard")
+    head = load_head(root, row["head"])
+    logits = x_ND @ head.weight.T + head.bias
+    assert (logits.argmax(1) == 1).any()  # what the mask takes away
+    logits[:, 1] = -np.inf
+    assert row["top1"] == pytest.approx((logits.argmax(1) == y_N).mean())
+    assert row["nll"] == pytest.approx(
+        -(logits - np.log(np.exp(logits).sum(1, keepdims=True)))[range(60), y_N].mean(), rel=1e-4
+    )
+    assert (row["dataset"], row["test_dataset"], row["num_classes"], row["top5"]) == ("openmoji", "hard", 3, 1.0)
+    assert set(row["per_class"]) == {"0", "2"}
+    assert {feature["dataset"] for feature in next(iter(read_records(root, "probe"))).features} == {"openmoji", "hard"}
+
+    make_set(x_ND, {"label": y_N // 2}, dataset="strange", split="test", classes={"label": ["2", "cat"]})
+    with pytest.raises(BadValue, match=r"strange/test: 1 of its 2 classes are none of the 3 of openmoji, first 'cat'"):
+        main(["--features", "a", "--store", stored, "--test-dataset", "strange"])
+    make_set(x_ND, {"label": y_N // 2}, dataset="remade", split="test", weights="others", classes={"label": ["2", "0"]})
+    with pytest.raises(BadValue, match=r"a: openmoji/train and remade/test \(test\) are of different weights"):
+        main(["--features", "a", "--store", stored, "--test-dataset", "remade"])
+    with pytest.raises(MissingFeatures, match="nowhere/test/a has no features"):
+        main(["--features", "a", "--store", stored, "--test-dataset", "nowhere"])
+
+
 def test_mistakes(root, stored, make_set) -> None:
     with pytest.raises(MissingFeatures, match="run: python -m extract --backbone c --dataset openmoji --split train"):
         main(["--features", "a,c", "--store", stored])

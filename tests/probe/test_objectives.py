@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from probe import ranks
 from probe.objectives import cross_entropy, softmax_pass
 
 
@@ -33,3 +34,25 @@ def test_the_gradient_is_the_one_of_autograd(made, data_of) -> None:
         (gradient,) = torch.autograd.grad(loss, exact, retain_graph=True)
         assert float(objectives[k]) == pytest.approx(loss.item(), rel=1e-6)
         assert torch.allclose(gradients[k].double(), gradient[k], atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_cross_entropy_over_shared_classes_is_the_one_of_all(monkeypatch, scale) -> None:
+    """Two ranks in turn: what each would get from the other is taken from the whole."""
+    logits = torch.randn(40, 2, 7, generator=torch.Generator().manual_seed(0)) * scale
+    y = torch.arange(40) % 7
+    loss, residual = cross_entropy(logits.clone(), y)
+    parts = [range(3), range(3, 7)]
+    top = logits.amax(-1, keepdim=True)
+    shifted = (logits - top).double()
+    right = shifted.gather(-1, y[:, None, None].expand(-1, 2, 1)).float()
+    others = (shifted.exp().sum(-1, keepdim=True) - right.double().exp()).float()
+    for mine in parts:
+        sums = iter([right, others])
+        monkeypatch.setattr(ranks, "classes_shared", lambda: True)
+        monkeypatch.setattr(ranks, "classes", lambda _, mine=mine: mine)
+        monkeypatch.setattr(ranks, "most_classes", lambda _: top)
+        monkeypatch.setattr(ranks, "add_classes", lambda _, sums=sums: next(sums).clone())
+        got, part = cross_entropy(logits[..., mine.start : mine.stop].clone(), y, 7)
+        assert torch.allclose(got, loss, rtol=1e-4)
+        assert torch.allclose(part, residual[..., mine.start : mine.stop], atol=1e-5)

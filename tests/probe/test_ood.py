@@ -1,6 +1,9 @@
 """Group objectives through the command: made hospitals in which one column lies."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from store.errors import BadValue, UnknownName
 from store.heads import load_head
 from store.records import read_records
 
+TOP = Path(__file__).parents[2]
 HOSPITALS = {"train": (0, 3, 4), "id_val": (0, 3, 4), "val": (1,), "test": (2,)}
 AGREES = {0: 0.98, 3: 0.9, 4: 0.75, 1: 0.4, 2: 0.1}
 """How often the column that lies agrees with the label, by hospital."""
@@ -119,6 +123,31 @@ def test_the_table_for_people(stored, capsys, solver) -> None:
     assert all(name in text for name in ("id_val/0", "ood_val/1", "test/2", "sd seed", "sd setting", "sd init"))
     assert "initialisations x seeds: ERM 2 x 2" in text
     assert "hospital of train: 0, 3, 4; id_val: 0, 3, 4; ood_val: 1; test: 2" in text
+
+
+@pytest.mark.parametrize("solver", ["balanced", "fullbatch"])
+def test_streaming_gives_what_memory_gives(stored, capsys, monkeypatch, solver) -> None:
+    argv = ("--store", stored, "--features", "a,b[1:4]:l2", "--objective", "vrex,groupdro", "--penalty", "10")
+    held = run_json(capsys, *argv, "--solver", solver)
+    monkeypatch.setattr("probe.ood.hold", lambda splits, *_rest: (splits, 20))
+    assert [row["grid"] for row in run_json(capsys, *argv, "--solver", solver)["rows"]] == [
+        row["grid"] for row in held["rows"]
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("solver", ["balanced", "fullbatch"])
+def test_two_ranks_give_the_result_of_one(stored, capsys, solver) -> None:
+    argv = [*ARGV, "--store", stored, "--features", "a", "--objective", "vrex,groupdro", "--solver", solver, "--json"]
+    assert main(argv) == 0
+    one = json.loads(capsys.readouterr().out)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "probe"]
+    done = subprocess.run([*command, *argv], check=False, capture_output=True, text=True, cwd=TOP)
+    assert done.returncode == 0, done.stderr
+    for mine, theirs in zip(one["rows"], json.loads(done.stdout)["rows"], strict=True):
+        for a, b in zip(mine["grid"], theirs["grid"], strict=True):
+            assert b["iid"]["tuned_top1"] == pytest.approx(a["iid"]["tuned_top1"], abs=0.02)
+            assert b["best_test_top1"] == pytest.approx(a["best_test_top1"], abs=0.02)
 
 
 def test_groups_may_be_named_and_id_val_taken_from_val(root, make_set, capsys) -> None:

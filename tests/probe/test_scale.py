@@ -110,6 +110,21 @@ def test_ranks_give_the_result_of_one(stored, tmp_path) -> None:
                 assert b["val_nll"] == pytest.approx(a["val_nll"], rel=1e-5)
 
 
+def test_ranks_that_share_the_classes_give_the_result_of_one(stored, tmp_path) -> None:
+    script = tmp_path / "each.py"
+    script.write_text(EACH.replace('torch.device("cpu"))', 'torch.device("cpu"), "classes")', 1))
+    solvers = ("lbfgs", "sgd", "nearest")  # nearest: every rank does the whole
+    one = output(str(script), stored, *solvers)
+    three = output(*TORCHRUN, "3", str(script), stored, *solvers)
+    for solver in solvers:
+        assert three[solver]["top1"] == one[solver]["top1"]
+        for a, b in zip(one[solver]["grid"], three[solver]["grid"], strict=True):
+            if solver == "lbfgs":
+                assert b["certificate"]["objective"] == pytest.approx(a["certificate"]["objective"], rel=1e-4)
+            else:
+                assert b["val_nll"] == pytest.approx(a["val_nll"], rel=1e-5)
+
+
 @pytest.mark.slow
 def test_torchrun_prints_one_table(stored) -> None:
     argv = ("-m", "probe", "--features", "a,b", "--store", stored, "--json")

@@ -55,3 +55,6 @@ def test_the_earliest_of_equal_epochs_is_kept_with_its_head(made, data_of) -> No
     by_group = watch.by_group("test", best.check, 1)
     assert np.mean(list(by_group.values())) == pytest.approx(best.accuracy)
     assert watch.grid("erm")[1]["iid"]["epoch"] == 2
+    heads.weight[1] = torch.nan  # a head that diverged is right nowhere, whatever class it would name
+    watch(4, heads)
+    assert watch.accuracy("test")[3].tolist() == [watch.accuracy("test")[2, 0], 0.0]

@@ -3,7 +3,7 @@ import torch
 
 from probe import precision
 from probe.objectives import softmax_pass
-from probe.solvers import Settings, passes, solve
+from probe.solvers import Settings, solve
 from probe.solvers.passes import Passes
 
 CPU = torch.device("cpu")
@@ -52,21 +52,24 @@ def test_reduced_passes_end_at_the_minimum_with_a_float32_certificate(made, data
 def test_bfloat16_is_used_unasked_only_where_it_is_faster_and_fits(made, data_of, monkeypatch) -> None:
     wide, narrow = data_of(*made(50, 160, 3)), data_of(*made(50, 8, 3))
     for gain, reduced in ((2.0, True), (0.5, False)):
-        precision.faster.cache_clear()
-        monkeypatch.setattr(precision, "bfloat16_gain", lambda _, gain=gain: gain)
+        monkeypatch.setattr(precision, "bfloat16_gain", lambda *_, gain=gain: gain)
         assert Passes(wide, "auto").reduced is reduced
         assert not Passes(narrow, "auto").reduced
         assert not Passes(wide, "float32").reduced
-    precision.faster.cache_clear()
-    assert passes.SHARE > 1
+        assert Passes(narrow, "bfloat16").reduced
 
 
-def test_the_gain_is_measured_once_in_a_process(monkeypatch) -> None:
+def test_the_gain_is_measured_once_for_a_shape(monkeypatch) -> None:
     precision.bfloat16_gain.cache_clear()
     calls = []
-    monkeypatch.setattr(
-        precision, "_seconds", lambda a, _: calls.append(a.dtype) or (2.0 if a.dtype.itemsize > 2 else 1.0)
-    )
-    assert precision.bfloat16_gain(CPU) == precision.bfloat16_gain(CPU) == 2.0
-    assert len(calls) == 10
+
+    def seconds(_: torch.Tensor, w: torch.Tensor, dtype: torch.dtype) -> float:
+        calls.append(tuple(w.shape))
+        return 2.0 if dtype == torch.float32 else 1.0
+
+    monkeypatch.setattr(precision, "_seconds", seconds)
+    for _ in range(3):
+        assert precision.faster(CPU, 64, 10**6, 5)
+    assert set(calls) == {(5, precision.MOST)}
+    assert len(calls) == 8
     precision.bfloat16_gain.cache_clear()

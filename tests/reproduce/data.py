@@ -1,0 +1,102 @@
+"""The images of the small reproduction as `csv:` datasets: for each repeat other base and novel classes.
+
+Fashion-MNIST: 5 base and 5 novel classes, drawn anew for each repeat. Emoji: 30 base subcategories, the others novel.
+Pictures are written once, as PNG.
+"""
+
+import csv
+import random
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from extract.datasets import is_present, open_dataset
+from extract.images import decode
+
+BASE_IMAGES, NOVEL_IMAGES, TEST_IMAGES = 300, 100, 500
+"""Of each Fashion-MNIST class."""
+BASE_CLASSES, FEWEST = 30, 24
+"""Emoji: subcategories to pretrain on; images that a subcategory must have to take part."""
+SIDE = 40
+"""Of the emoji's PNG files."""
+EMOJI_MISSING = (
+    "the emoji of Google and Twitter are not here, OpenMoji alone takes their place; to fetch them: "
+    "python -m extract --backbone pixels --dataset emoji --download"
+)
+Row = dict[str, str]
+
+
+def fashion(folder: Path, repeat: int) -> tuple[str, str]:
+    """Write the pictures, and the lists of this repeat; returns the datasets of base and novel classes."""
+    names = [folder / f"fashion-{part}-r{repeat}.csv" for part in ("base", "novel")]
+    if not all(name.is_file() for name in names):
+        splits = {split: open_dataset("fashion_mnist", split) for split in ("train", "test")}
+        classes = random.Random(repeat).sample(range(10), 10)
+        base, novel = list[Row](), list[Row]()
+        for label in classes:
+            train, test = (np.flatnonzero(splits[split].samples.label == label) for split in ("train", "test"))
+            if label in classes[:5]:
+                base += _pictures(folder, splits["train"], train[:BASE_IMAGES], "train")
+            else:
+                novel += _pictures(folder, splits["train"], train[:NOVEL_IMAGES], "train")
+                novel += _pictures(folder, splits["test"], test[:TEST_IMAGES], "test")
+        for name, rows in zip(names, (base, novel), strict=True):
+            _write(name, rows)
+    return f"csv:{names[0]}", f"csv:{names[1]}"
+
+
+def _pictures(folder: Path, images, rows: np.ndarray, split: str) -> list[Row]:
+    found = []
+    for row in rows.tolist():
+        path = folder / "fashion" / f"{images.samples.ids[row]}.png"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(images.read(row)[:, :, 0]).save(path)
+        label = images.samples.target().classes[images.samples.label[row]]
+        found.append({"path": str(path.relative_to(folder)), "label": label, "split": split})
+    return found
+
+
+def emoji(folder: Path, repeat: int) -> tuple[str, str]:
+    """As `fashion`; the column `emoji` says which pictures are of the same emoji."""
+    names = [folder / f"emoji-{part}-r{repeat}.csv" for part in ("base", "novel")]
+    if not all(name.is_file() for name in names):
+        every = defaultdict(list)
+        for row in _emoji(folder):
+            every[row["label"]].append(row)
+        large = sorted(label for label, rows in every.items() if len(rows) >= FEWEST)
+        chosen = random.Random(repeat).sample(large, len(large))
+        for name, part in zip(names, (chosen[:BASE_CLASSES], chosen[BASE_CLASSES:]), strict=True):
+            _write(name, [row for label in part for row in every[label]])
+    return f"csv:{names[0]}", f"csv:{names[1]}"
+
+
+def _emoji(folder: Path) -> Iterable[Row]:
+    dataset = "emoji" if is_present("emoji") else "openmoji"
+    if dataset == "openmoji":
+        print(EMOJI_MISSING, flush=True)
+    for split in ("train", "val", "test"):
+        images = open_dataset(dataset, split)
+        category = images.samples.target("subcategory")
+        same = images.samples.target("emoji") if dataset == "emoji" else None
+        for row, sample in enumerate(images.samples.ids):
+            path = folder / "emoji" / f"{sample.replace('/', '_')}.png"
+            if not path.is_file():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                picture = Image.fromarray(decode(images.read(row)).permute(1, 2, 0).numpy())
+                picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(path)
+            label = category.classes[category.index[row]]
+            name = same.classes[same.index[row]] if same else sample
+            yield {"path": str(path.relative_to(folder)), "label": label, "split": "train", "emoji": name}
+
+
+def _write(file: Path, rows: list[Row]) -> None:
+    partial = file.with_suffix(".partial")
+    with partial.open("w", newline="") as opened:
+        lines = csv.DictWriter(opened, rows[0])
+        lines.writeheader()
+        lines.writerows(rows)
+    partial.replace(file)

@@ -1,0 +1,53 @@
+"""`make reproduce` itself takes half an hour; here: its commands are real ones, and its table says what it should."""
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.reproduce import claims, plan
+
+CLI = {"extract": "extract.cli", "probe": "probe.cli", "fewshot": "fewshot.cli"}
+
+
+@pytest.mark.parametrize("kind", claims.KINDS)
+def test_every_command_parses_and_uses_only_what_an_earlier_stage_makes(kind: str) -> None:
+    made = set()
+    for stage in getattr(plan, kind)(1, "csv:base.csv", "csv:novel.csv", Path("r1")):
+        before = set(made)
+        for command in stage:
+            parser = importlib.import_module(CLI.get(command.module, command.module)).build_parser()
+            options = vars(parser.parse_args(command.flags))
+            used = set(options.get("teachers") or ())
+            if command.module in ("extract", "extract.finetune"):
+                asked = options["backbone"]
+                used |= set(asked) if command.module == "extract" else {name for parts in asked for name in parts}
+            assert {name.partition("@")[0] for name in used} <= before
+            made |= {options["name"]} if options.get("name") else set()
+    assert len(made) > plan.NETS
+
+
+def test_the_table_replaces_its_own_section_alone(tmp_path: Path) -> None:
+    file = tmp_path / "RESULTS.md"
+    file.write_text(f"# Results\n\n## Before\n\nx\n\n{claims.HEADING}\n\nstale\n\n## After\n\ny\n")
+    (tmp_path / "seconds.json").write_text("600")
+    for repeat, gain in enumerate((5.0, 6.0)):
+        nets = [f"net-s{seed}" for seed in plan.seeds(repeat)]
+        top1 = {**dict.fromkeys(nets, 0.8), ",".join(nets[:2]): 0.80 + gain / 100, ",".join(nets): 0.9, "wide": 0.8,
+                "joint": 0.95}  # fmt: skip
+        folder = tmp_path / f"fashion-r{repeat}"
+        folder.mkdir()
+        (folder / "done").touch()
+        rows = [{"features": name, "top1": value} for name, value in top1.items()]
+        (folder / "linear.json").write_text(json.dumps({"rows": rows}))
+        for name in (*(f"{net}-tuned" for net in nets), "init-cat", "two-stage"):
+            (folder / f"{name}.json").write_text(json.dumps({"top1": 0.7, "rows": [{"top1": 0.7}]}))
+    claims.write(tmp_path, 2, file)
+    text = file.read_text()
+    assert text.startswith("# Results\n\n## Before\n\nx\n\n")
+    assert text.endswith("## After\n\ny\n")
+    assert "stale" not in text
+    assert "| linear probe: CAT2 | 85.50 ± 6.36 | 43.3 |" in text
+    assert "| (a) CAT5 > five trained jointly | -5.00 ± 0.00 | no, the opposite (0 of 2 repeats) |" in text
+    assert "| (a) CAT2 > one network | +5.50 ± 6.36 | unclear (2 of 2 repeats) |" in text
