@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from extract.labelled import Labelled
     from store.heads import StoredHead
 
+log = logging.getLogger("extract")
 LOSSES = ("kl", "hard", "features")
 SOURCES = ("auto", "store", "live")
 
@@ -156,6 +158,7 @@ def distill(lesson: Lesson, config: TrainConfig) -> "Trained":
         "command": "distill", "loss": lesson.loss, "temperature": lesson.temperature, "heads": list(lesson.heads),
         "teachers": [{"name": one.name, "weights": one.weights_sha256} for one in loaded],
         "views": len(stored.views) if stored else "live",
+        "features": [part.manifest.fingerprint for x in stored.views for part in x.parts] if stored else [],
     }  # fmt: skip
     return run(
         config,
@@ -203,6 +206,7 @@ def _open(config: TrainConfig, classes: list[tuple[str, ...]]) -> "Labelled":
             return open_labelled(config, columns=())
         if data.classes == (classes[0],):
             return data
+    log.info("the teachers' classes are not the labels of %s: the log says no accuracy", config.dataset)
     return open_labelled(config, columns=())
 
 

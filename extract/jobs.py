@@ -25,6 +25,7 @@ from extract.trained import describe, folder_of, recipe_json
 from extract.training import Job, train
 from extract.training_config import OBJECTIVES, TrainConfig
 from extract.training_recipes import snapshot_epochs
+from extract.transforms import input_size
 from store.errors import BadValue
 from store.keys import check_name
 from store.records import Record, write_record
@@ -96,12 +97,13 @@ def run(
     made = {**network.made, **_identity(config, network.arch, images, data)}
     device = ranks.local_device(pick_device(config.device))
     with ranks.joined(device):
-        complete = open_run(folder, made, write=ranks.rank() == 0)
-        ranks.wait()
+        complete = open_run(folder, made, write=False)
         if not complete:
             torch.manual_seed(config.seed)
             trunk = network.trunk()
-            dim = measure_dim(config.name, trunk.eval(), images)
+            dim = _dim(network.arch, trunk, images)
+            ranks.wait()
+            open_run(folder, made, write=ranks.rank() == 0)
             own = heads(dim) if heads else [make_head(recipe.head, dim, len(c), recipe.scale) for c in data.classes]
             net = Classifier(trunk, own)
             about = {
@@ -119,7 +121,7 @@ def run(
                 snapshots=snapshot_epochs(recipe, config.snapshots), seed=config.seed, precision=config.precision,
                 ema=config.ema, workers=config.workers, checkpoint_seconds=config.checkpoint_seconds,
             )  # fmt: skip
-            train(job)
+            _train(job)
     line = describe(folder)["log"]
     row = Trained(
         name=config.name,
@@ -134,6 +136,24 @@ def run(
     if keep and ranks.first():
         _leave(config, row, data)
     return row
+
+
+def _dim(arch: str, trunk: nn.Module, images: Recipe) -> int:
+    try:
+        return measure_dim(arch, trunk.eval(), images)
+    except RuntimeError as error:
+        size = input_size(images)
+        raise BadValue(f"{arch} cannot see images of {size} pixels ({error}): give another --image-size") from error
+
+
+def _train(job: Job) -> None:
+    try:
+        train(job)
+    except torch.OutOfMemoryError as error:
+        raise BadValue(
+            f"{job.folder.name}: batches of {job.recipe.batch} do not fit into the memory of {job.device}; give a "
+            "smaller --batch and another --name, or more processes (torchrun)"
+        ) from error
 
 
 def _objective(config: TrainConfig, num_groups: int) -> nn.Module:
@@ -193,7 +213,8 @@ def _publish(
     parts = {part: {k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(f"{part}.")}
              for part in ("trunk", "heads")}  # fmt: skip
     place = folder if after == epochs else folder / f"e{after}"
-    head = one_head(net.heads, parts["heads"]) if classifies else None
+    alike = net.heads[:1] if len(about["made"]["target"]) == len(net.heads) else net.heads  # not those of other targets
+    head = one_head(alike, parts["heads"]) if classifies else None
     publish(place, parts["trunk"], head, {**about, "epochs": after, "log": line})
 
 

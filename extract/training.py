@@ -71,7 +71,7 @@ class State:
     epoch: int = 0
     step: int = 0
     """Steps of the epoch that are done."""
-    sums: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
+    sums: Tensor = field(default_factory=lambda: torch.zeros(3))
     """Of the epoch so far, of this rank: loss times images, correct answers, images."""
     lines: list[dict[str, Any]] = field(default_factory=list)
     """The log."""
@@ -82,6 +82,8 @@ def train(job: Job) -> list[dict[str, Any]]:
 
     Raises: BadValue: the loss is not finite; the checkpoint of the last good state stays.
     """
+    if job.recipe.batch < ranks.size():
+        raise BadValue(f"--batch {job.recipe.batch} for {ranks.size()} processes: at least one image each")
     torch.manual_seed(job.seed)
     job.net.to(job.device).to(memory_format=torch.channels_last)
     net, state = _prepare(job)
@@ -114,7 +116,8 @@ def _prepare(job: Job) -> tuple[nn.Module, State]:
     state = State(
         make_optimizer(job.net, job.recipe), torch.amp.GradScaler(job.device.type, enabled=precision == "fp16")
     )
-    state.sums = state.sums.to(job.device)
+    exact = torch.float32 if job.device.type == "mps" else torch.float64  # which MPS does not have
+    state.sums = state.sums.to(job.device, exact)
     if job.ema is not None:
         state.average = {name: value.detach().clone() for name, value in job.net.state_dict().items()}
     job.objective.to(job.device)
@@ -231,16 +234,20 @@ def autocast(device: torch.device, precision: str) -> Iterator[None]:
 
 @torch.no_grad()
 def accuracy(job: Job, weights: dict[str, Tensor], images: Images, labels_N: Tensor) -> float:
-    """Top-1, per cent, of the mean over heads with `weights`, on the images that have a label; all ranks together."""
+    """Top-1, per cent, with `weights`, on the images that have a label; all ranks together.
+
+    Several heads for one target, those of a student, answer by their mean.
+    """
     rows = np.flatnonzero(labels_N.numpy() >= 0)
     own = {name: value.clone() for name, value in job.net.state_dict().items()} if job.ema is not None else None
     job.net.load_state_dict(weights)
     job.net.eval()
-    correct = torch.zeros(1, dtype=torch.float64, device=job.device)
+    correct = torch.zeros(1, device=job.device)
     for part, pixels in evaluation(images, rows, job.data.recipe, job.recipe.batch, job.workers):
         with autocast(job.device, job.precision):
             outputs = job.net(normalise(pixels.to(job.device), job.data.recipe))
-        guess = torch.stack([one.float() for one in outputs]).mean(0).argmax(1)
+        asked = outputs[:1] if job.data.labels.shape[1] == len(outputs) else outputs  # a head for each target, or alike
+        guess = torch.stack([one.float() for one in asked]).mean(0).argmax(1)
         correct += (guess == labels_N[torch.from_numpy(part)].to(job.device)).sum()
     if own is not None:
         job.net.load_state_dict(own)

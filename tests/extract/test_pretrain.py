@@ -122,6 +122,7 @@ def test_a_diverging_run_stops_with_its_last_good_state(tmp_path: Path) -> None:
         (["--name", "resnet18"], "a published backbone is called so"),
         (["--name", "../a"], "cannot be stored"),
         (["--image-size", "2"], "--image-size 2: at least 8"),
+        (["--image-size", "8"], "conv4w0.25 cannot see images of .8, 8. pixels"),
         (["--arch", "conv4w0.01"], "must make that a whole number"),
     ],
 )
@@ -167,3 +168,21 @@ def test_two_ranks_train_one_backbone(tmp_path: Path) -> None:
     two, one = (describe(folder / "b/a")["log"] for folder in (tmp_path, tmp_path / "one"))
     assert two["loss"] == pytest.approx(one["loss"], rel=0.2)
     assert two["train_top1"] == pytest.approx(one["train_top1"], abs=8)
+
+
+def test_two_targets_have_a_head_each(tmp_path: Path) -> None:
+    from PIL import Image
+
+    rng, lines = np.random.default_rng(0), ["path,label,colour,split"]
+    for i in range(40):
+        pixels = rng.integers(0, 250, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png,{'abc'[i % 3]},{'xy'[i % 2]},{'val' if i > 29 else 'train'}")
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    data = ["--dataset", f"csv:{tmp_path / 'list.csv'}", "--target", "label,colour", "--batch", "10"]
+    main([*train_flags(tmp_path), *data, "--name", "a"])
+    weight, _ = load_head("a", backbones=str(tmp_path / "b"))
+    assert weight.shape == (3, 16)
+    made = describe(tmp_path / "b/a")
+    assert made["classes"] == ["a", "b", "c"]
+    assert "val_top1" in made["log"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
 
-from tests.reproduce.plan import seeds
+from plan import seeds
 
 HEADING = "## The paper's claims at small scale"
 KINDS = ("fashion", "emoji")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 NETS = 5
 SMALL = ["--recipe", "small", "--workers", "1"]
-TUNE = ["--recipe", "small", "--epochs", "20", "--lr", "0.02", "--workers", "1"]
-COSINE = ["--arch", "conv4w0.5", "--head", "cosine", "--scale", "30", *SMALL]
+TUNE = ["--recipe", "small", "--epochs", "30", "--batch", "32", "--lr", "0.05", "--workers", "1"]
+COSINE = ["--arch", "conv4w0.5", "--head", "cosine", "--scale", "30", "--lr", "0.05", *SMALL]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def emoji(repeat: int, base: str, novel: str, folder: Path) -> list[list[Command
     asked = [flag for row in rows for flag in ("--features", row)]
     episodes = ["--classifier", "baseline++", "--episodes", "600", "--shots", "1,5", "--apart", "emoji", "--json"]
     student = ["--student", *COSINE[1:], "--teachers", cat, "--dataset", base, "--name", "distill", "--from", "store"]
-    snap = f"--name snap --seed {10 * repeat + 9} --schedule constant --lr 0.05 --snapshots 5".split()
+    snap = f"--name snap --seed {10 * repeat + 9} --schedule constant --snapshots 5".split()
     own = [snap, *(f"--name {net} --seed {seed}".split() for net, seed in zip(nets, seeds(repeat), strict=True))]
     return [
         [Command("extract.pretrain", [*COSINE, "--dataset", base, *one, *where]) for one in own],

@@ -17,10 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TOP = Path(__file__).parents[2]
-sys.path.insert(0, str(TOP))
+sys.path[:0] = [str(TOP), str(Path(__file__).parent)]
 
+import claims  # noqa: E402
+import plan  # noqa: E402
+
+import data  # noqa: E402
 from store.errors import UserError  # noqa: E402
-from tests.reproduce import claims, data, plan  # noqa: E402
 
 
 def main() -> int:

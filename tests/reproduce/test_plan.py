@@ -2,11 +2,15 @@
 
 import importlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.reproduce import claims, plan
+sys.path.insert(0, str(Path(__file__).parent))
+
+import claims
+import plan
 
 CLI = {"extract": "extract.cli", "probe": "probe.cli", "fewshot": "fewshot.cli"}
 
