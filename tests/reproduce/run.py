@@ -20,9 +20,9 @@ TOP = Path(__file__).parents[2]
 sys.path[:0] = [str(TOP), str(Path(__file__).parent)]
 
 import claims  # noqa: E402
-import data  # noqa: E402
 import plan  # noqa: E402
 
+import data  # noqa: E402
 from store.errors import UserError  # noqa: E402
 
 
