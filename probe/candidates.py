@@ -1,4 +1,4 @@
-"""What a search works on: the backbones, the rows that heads are fitted and scored on, the memory it may take."""
+"""What a search works on: the backbones, and the rows that heads are fitted and scored on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from probe.data import Streamed
 from probe.features import Block, column_ranges
 from probe.grams import Grams, Rows
 from probe.keep import cost
-from probe.memory import RESERVE, free_memory, resident
 from probe.normal import Source, assemble
 from probe.probing import check_classes
 from probe.scores import Scored
@@ -22,9 +21,6 @@ from store.features import backbones
 from store.keys import dataset_name
 from store.root import Root
 from store.samples import Targets
-
-MIN_CHUNK = 256
-"""Scored rows held at a time, at least."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +90,8 @@ class _Part:
         return part_N if rows is None else part_N[rows]
 
     def load(self, rows: np.ndarray) -> np.ndarray:
-        return Streamed(self.split.x, self.ranges).load(rows).x_ND
+        held: np.ndarray = Streamed(self.split.x, self.ranges).load(rows).x_ND.numpy()
+        return held
 
     def labels(self, rows: np.ndarray) -> np.ndarray:
         found: np.ndarray = self.classes[self.split.target.index[rows]]
@@ -147,34 +144,3 @@ def _round(found: Candidates, fit: Sequence[_Part], score: Sequence[_Part], part
     rows = [part.scored(held) for part in score]
     x_ND = np.concatenate([part.load(one) for part, one in zip(score, rows, strict=True)])
     return Scored(normal, x_ND, np.concatenate([part.labels(one) for part, one in zip(score, rows, strict=True)]))
-
-
-def chunk_rows(found: Candidates, budget: int | None, largest: int, rounds: int, rows: int) -> int:
-    """How many scored rows may be held as float32 at a time.
-
-    Args:
-        budget: bytes of the whole process; None: half of what is free. rows: scored in the largest round.
-    Raises: BadValue: even a few do not fit.
-    """
-    dims, C = sorted(found.dims, reverse=True), len(found.classes)
-    deepest = [dims[: len(dims) - depth] for depth in range(min(largest, len(dims)))]
-    stored = 4 if any(part.manifest.dtype == "float32" for part in found.splits["train"].x.parts) else 2
-    fixed = (
-        8 * sum(map(_pairs, deepest)) + 8 * (rounds - 1) * _pairs(dims) + stored * rounds * rows * sum(dims) + RESERVE
-    )
-    each = 4 * (sum(map(sum, deepest)) + 2 * sum(dims) + 4 * C)
-    left = (free_memory() // 2 if budget is None else budget - resident()) - fixed
-    need = min(rows, MIN_CHUNK)
-    if left < need * each:
-        have = "half of what is free" if budget is None else f"--memory {budget / 1e9:.2f} GB"
-        total = fixed + need * each + (resident() if budget is not None else 0)
-        raise BadValue(
-            f"{have} is too little: {len(dims)} candidates of {sum(dims)} columns together and {rows} scored rows need "
-            f"{total / 1e9:.2f} GB; give more, fewer --features, or a smaller --budget"
-        )
-    return min(rows, left // each)
-
-
-def _pairs(dims: Sequence[int]) -> int:
-    """Numbers in the upper blocks of a Gram matrix."""
-    return (sum(dims) ** 2 + sum(dim * dim for dim in dims)) // 2

@@ -133,6 +133,8 @@ def check(config: ProbeConfig) -> None:
         if value is not None and value < least:
             raise BadValue(f"--{flag} {value}: at least {least}")
     check_objective(config)
+    if not 0 < config.temperature < float("inf"):
+        raise BadValue(f"--temperature {config.temperature:g}: above 0, and finite")
     if config.weight_decay and not SOLVERS[config.solver].weight_decay:
         raise BadValue(f"--solver {config.solver} has no weight decay: leave out --weight-decay")
     if config.shard == "classes" and config.solver not in ("lbfgs", "sgd"):
@@ -150,14 +152,24 @@ def check_objective(config: ProbeConfig) -> None:
     for name in config.objective:
         if name not in OBJECTIVES:
             raise UnknownName("objective", name, OBJECTIVES, f"there are {', '.join(OBJECTIVES)}")
+    for flag in ("penalty", "anneal"):
+        if getattr(config, flag) != getattr(ProbeConfig, flag) and "vrex" not in config.objective:
+            raise BadValue(f"--{flag} is of --objective vrex: add it, or leave out --{flag}")
     able = [name for name, solver in SOLVERS.items() if solver.groups]
-    if not config.objective:
-        if config.solver in able:
-            raise BadValue(f"--solver {config.solver} is for group objectives: add --objective erm, vrex or groupdro")
-        if config.select in TUNINGS or config.wilds:
-            flag = "--wilds" if config.wilds else f"--select {config.select}"
-            raise BadValue(f"{flag} is for --objective; without one, --val names the split to choose on")
-        return
+    (check_group_run if config.objective else check_plain_run)(config, able)
+
+
+def check_plain_run(config: ProbeConfig, able: Sequence[str]) -> None:
+    """`able`: solvers of group objectives. Raises `BadValue`."""
+    if config.solver in able:
+        raise BadValue(f"--solver {config.solver} is for group objectives: add --objective erm, vrex or groupdro")
+    if config.select in TUNINGS or config.wilds:
+        flag = "--wilds" if config.wilds else f"--select {config.select}"
+        raise BadValue(f"{flag} is for --objective; without one, --val names the split to choose on")
+
+
+def check_group_run(config: ProbeConfig, able: Sequence[str]) -> None:
+    """`able`: solvers of group objectives. Raises `BadValue`."""
     what = f"--objective {','.join(config.objective)}"
     if not config.group:
         raise BadValue(f"{what} needs --group COLUMN: which target column says what group a sample is of")
@@ -165,6 +177,8 @@ def check_objective(config: ProbeConfig) -> None:
         raise BadValue(f"{what}: --solver {config.solver} minimises the mean loss alone; take {' or '.join(able)}")
     if config.select not in ("val", *TUNINGS):
         raise BadValue(f"{what}: --select {config.select} chooses without groups; take {' or '.join(TUNINGS)}")
+    if config.solver == "fullbatch" and config.batch is not None:
+        raise BadValue("--solver fullbatch takes every sample at every step: leave out --batch, or take balanced")
     if config.views > 1 or config.sub or config.average or config.predictions:
         raise BadValue(f"{what} goes without --views, --sub, --average and --predictions (--wilds writes predictions)")
 
@@ -179,6 +193,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise BadValue(
             "give --features a,b,c: which stored features to probe; `python -m store ls` shows what there is"
         )
+    options["objective"] = tuple(dict.fromkeys(options["objective"]))
     options["solver"] = options["solver"] or ("balanced" if options["objective"] else ProbeConfig.solver)
     config = ProbeConfig(**{**options, "features": tuple(options["features"])})
     if config.solver not in SOLVERS:

@@ -12,6 +12,7 @@ from torch import Tensor
 from probe.prepare import Prepare
 from store.concat import Concat
 
+CPU = torch.device("cpu")
 CHUNK_BYTES = 8 << 20
 """Of float32 features in one step of a pass: small enough for a processor's cache, large enough for a product."""
 
@@ -23,26 +24,34 @@ class Source(Protocol):
     @property
     def dtype(self) -> np.dtype: ...
 
-    def read(self, rows: slice | np.ndarray) -> np.ndarray:
+    @property
+    def streamed(self) -> bool:
+        """Whether every read goes to the store."""
+
+    def read(self, rows: slice | np.ndarray) -> np.ndarray | Tensor:
         """Rows (n, D); they may be the memory that is held: not to be written to."""
 
 
 class Held:
-    """Features in memory, in the dtype they are stored in."""
+    """Features in memory, in the dtype they are stored in: an array, or a tensor on the device where it lies."""
 
-    def __init__(self, x_ND: np.ndarray) -> None:
-        self.x_ND = x_ND
+    streamed = False
+
+    def __init__(self, x_ND: np.ndarray | Tensor) -> None:
+        self.x_ND = torch.from_numpy(x_ND) if isinstance(x_ND, np.ndarray) else x_ND
         self.shape: tuple[int, int] = (x_ND.shape[0], x_ND.shape[1])
-        self.dtype: np.dtype = x_ND.dtype
+        self.dtype: np.dtype = np.dtype(str(self.x_ND.dtype).removeprefix("torch."))
 
-    def read(self, rows: slice | np.ndarray) -> np.ndarray:
+    def read(self, rows: slice | np.ndarray) -> Tensor:
         if isinstance(rows, slice):
             return self.x_ND[rows]
-        return torch.from_numpy(self.x_ND).index_select(0, torch.from_numpy(rows)).numpy()  # by several threads
+        return self.x_ND.index_select(0, torch.from_numpy(rows).to(self.x_ND.device))  # by several threads
 
 
 class Streamed:
     """Chosen columns of a concatenation, read from the store at every pass."""
+
+    streamed = True
 
     def __init__(self, x: Concat, ranges: Sequence[tuple[int, int]]) -> None:
         self.x, self.ranges = x, list(ranges)
@@ -64,12 +73,13 @@ class Streamed:
             edge += high - low
         return out
 
-    def load(self, rows: np.ndarray) -> Held:
-        """These rows, ascending, into memory, a block at a time."""
-        x_ND = np.empty((len(rows), self.shape[1]), self.dtype)
+    def load(self, rows: np.ndarray, device: torch.device = CPU) -> Held:
+        """These rows, ascending, into the memory of a device, a block at a time."""
+        dtype = torch.float16 if self.dtype == np.float16 else torch.float32
+        x_ND = torch.empty((len(rows), self.shape[1]), dtype=dtype, device=device)
         step = self.x.block_rows
         for start in range(0, len(rows), step):
-            x_ND[start : start + step] = self.read(_span(rows[start : start + step]))
+            x_ND[start : start + step] = torch.from_numpy(self.read(_span(rows[start : start + step])))
         return Held(x_ND)
 
 
@@ -123,7 +133,7 @@ class Data:
 
     @property
     def streamed(self) -> bool:
-        return any(isinstance(source, Streamed) for source, _ in self.pieces)
+        return any(source.streamed for source, _ in self.pieces)
 
     def chunks(self, rows: int | None = None) -> Iterator[tuple[slice, Tensor]]:
         """One pass: (local rows, their float32 features (n, D')) in order. The tensors are the caller's."""
@@ -164,8 +174,8 @@ class Data:
         assert x is not None
         return self.prepare(x)
 
-    def _tensor(self, raw: np.ndarray) -> Tensor:
-        return torch.from_numpy(raw).to(self.device)
+    def _tensor(self, raw: np.ndarray | Tensor) -> Tensor:
+        return (torch.from_numpy(raw) if isinstance(raw, np.ndarray) else raw).to(self.device)
 
     def take(self, positions: np.ndarray) -> "Data":
         """The samples at these positions alone, ascending; features are not copied."""

@@ -17,7 +17,6 @@ from store.keys import dataset_name
 from store.root import Root
 
 log = logging.getLogger("probe")
-ROLES = ("train", "id_val", "ood_val", "test")
 
 
 @dataclass(frozen=True)
@@ -61,59 +60,47 @@ def open_parts(
     Raises `BadValue`: no groups, one group, a named group that does not exist or has no row where it should.
     """
     wanted = parse_group(config.group or "")
-    stored = {
-        name: split
-        for name, split in {
-            "train": config.train,
-            "id_val": config.id_val,
-            "val": config.val,
-            "test": config.test,
-        }.items()
-        if name in ("train", "test") or backbones(root, dataset_name(config.dataset), split)
-    }
-    first = {name: open_split(root, config, split, blocks, None, device) for name, split in stored.items()}
+    splits, classes = _open_splits(root, config, blocks, device)
+    _check_names(splits, wanted, config)
+    train = _named(splits["train"], wanted.column, wanted.train, f"{config.dataset}/{config.train}")
+    _check_two(train, wanted, config)
+    test = _named(splits["test"], wanted.column, wanted.test, f"{config.dataset}/{config.test}")
+    others = _other_groups(splits.get("val"), train, wanted, config)
+    inside = _inside(splits, wanted.column, train)
+    if inside is None:
+        train, inside = _hold_out(train, len(classes), config.seed)
+    parts = {"train": train, "id_val": inside, "ood_val": others, "test": test}
+    return {role: part for role, part in parts.items() if part is not None}, classes
+
+
+def _open_splits(
+    root: Root, config: ProbeConfig, blocks: list[Block], device: torch.device
+) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """train, test, and of id_val and val what is stored, with the classes of all."""
+    asked = {"train": config.train, "id_val": config.id_val, "val": config.val, "test": config.test}
+    for name in ("id_val", "val"):
+        if not backbones(root, dataset_name(config.dataset), asked[name]):
+            del asked[name]
+    first = {name: open_split(root, config, split, blocks, None, device) for name, split in asked.items()}
     classes = class_names([split.target for split in first.values()])
-    splits = {name: open_split(root, config, split, blocks, classes, device) for name, split in stored.items()}
-    known = tuple(dict.fromkeys(n for s in splits.values() for n in s.x.samples.target(wanted.column).classes))
+    return {name: open_split(root, config, split, blocks, classes, device) for name, split in asked.items()}, classes
+
+
+def _check_names(splits: Mapping[str, Split], wanted: Wanted, config: ProbeConfig) -> None:
+    columns = [split.x.samples.target(wanted.column) for split in splits.values()]
+    known = tuple(dict.fromkeys(name for column in columns for name in column.classes))
     for name in (*wanted.train, *wanted.tune, *wanted.test):
         if name not in known:
-            raise UnknownName(
-                f"{wanted.column} of {config.dataset}",
-                name,
-                known,
-                f"there are: {', '.join(known)}; --group names them",
-            )
-    train = _named(splits["train"], wanted.column, wanted.train, f"{config.dataset}/{config.train}")
-    _check(train, wanted, config)
-    parts = {
-        "train": train,
-        "test": _named(splits["test"], wanted.column, wanted.test, f"{config.dataset}/{config.test}"),
-    }
-    others = _other_groups(splits.get("val"), train, wanted, config)
-    if others is not None:
-        parts["ood_val"] = others
-    inside = (
-        _part(splits["id_val" if "id_val" in splits else "val"], wanted.column, train.groups)
-        if len(splits) > 2
-        else None
-    )
-    if inside is not None and len(inside.group_N):
-        parts["id_val"] = inside
-    else:
-        parts["train"], parts["id_val"] = _hold_out(train, len(classes), config.seed)
-    return {role: parts[role] for role in ROLES if role in parts}, classes
+            hint = f"there are: {', '.join(known)}; --group names them"
+            raise UnknownName(f"{wanted.column} of {config.dataset}", name, known, hint)
 
 
 def _part(split: Split, column: str, names: Sequence[str] = ()) -> Part:
     """The rows of these groups, or of any; those without a group are left out."""
     target = split.x.samples.target(column)
     index_N = target.index[split.rows]
-    ids = (
-        [target.classes.index(name) for name in names if name in target.classes]
-        if names
-        else range(len(target.classes))
-    )
-    kept = np.flatnonzero(np.isin(index_N, list(ids)))
+    ids = [i for i, name in enumerate(target.classes) if not names or name in names]
+    kept = np.flatnonzero(np.isin(index_N, ids))
     return _take(Part(split, target.classes, index_N.astype(np.int64)), kept)
 
 
@@ -134,7 +121,7 @@ def _named(split: Split, column: str, names: Sequence[str], where: str) -> Part:
     return part
 
 
-def _check(train: Part, wanted: Wanted, config: ProbeConfig) -> None:
+def _check_two(train: Part, wanted: Wanted, config: ProbeConfig) -> None:
     where = f"{config.dataset}/{config.train}"
     if len(train.groups) < 2:
         raise BadValue(
@@ -154,6 +141,13 @@ def _other_groups(val: Split | None, train: Part, wanted: Wanted, config: ProbeC
     present = _part(val, wanted.column).groups
     others = [name for name in present if name not in train.groups]
     return _part(val, wanted.column, others) if others else None
+
+
+def _inside(splits: Mapping[str, Split], column: str, train: Part) -> Part | None:
+    """What id_val, or without it val, has of the training groups."""
+    split = splits.get("id_val", splits.get("val"))
+    part = None if split is None else _part(split, column, train.groups)
+    return part if part is not None and len(part.group_N) else None
 
 
 def _hold_out(train: Part, num_classes: int, seed: int) -> tuple[Part, Part]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from probe.data import CHUNK_BYTES, Streamed
 from store.errors import BadValue
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("probe")
 PAIRS = (3, 20)
 """Fewest and most curvature pairs that L-BFGS keeps."""
+UNASKED = 10
+"""Curvature pairs that L-BFGS keeps in any case where no budget is given."""
+EPOCHS = {"sgd", "cosine", "balanced", "fullbatch"}
+"""Solvers that may score the test split after every epoch."""
+FEW_PASSES = {"ridge", "nearest"}
+"""Solvers that read the features a few times: holding them would save little."""
 RESERVE = 64 << 20
 """What allocators and the libraries' threads keep beside what is asked of them, measured."""
 CHUNKS = 6
@@ -71,7 +78,11 @@ def _read(path: str) -> str:
 def hold(
     splits: "dict[str, Split]", budget: int | None, solver: str, classes: int, members: int
 ) -> "tuple[dict[str, Split], int]":
-    """Load the splits that fit, in the dtype they are stored in; the others stay on disk and are streamed.
+    """Load the splits that fit, in the dtype they are stored in; the others stay on disk and are streamed. What fits in
+    half of a GPU's free memory is loaded there.
+
+    Without a budget the aim is 1.5 times the features: on local disks what is read a few times only is streamed (the
+    test split, and all splits of FEW_PASSES), and curvature pairs take a quarter of the features' memory.
 
     Args:
         budget: of the whole process, as its resident memory; None: half of what is free is for the features.
@@ -93,15 +104,32 @@ def hold(
                 f"--memory {budget / 1e9:.2f} GB: {solver} on {dim} columns, {classes} classes and {members} grid "
                 f"members needs {(budget - left) / 1e9:.2f} GB beside the features: give more, or a smaller grid"
             )
-    kept = {}
+    kept, held = {}, 0
     for role, split in splits.items():
         source, rows = split.data.pieces[0]
         size = len(rows) * source.shape[1] * source.dtype.itemsize
-        if isinstance(source, Streamed) and size <= left:
-            left -= size
-            split = replace(split, data=replace(split.data, pieces=((source.load(rows), np.arange(len(rows))),)))  # noqa: PLW2901
-        else:
+        few = budget is None and _read_a_few_times(role, split, solver)
+        if isinstance(source, Streamed) and size <= left and not few:
+            left, held = left - size, held + size
+            loaded = source.load(rows, _place(split.data.device, size))
+            split = replace(split, data=replace(split.data, pieces=((loaded, np.arange(len(rows))),)))  # noqa: PLW2901
+        elif not few:
             log.info("%s: %.2f GB do not fit in the memory given: streamed", role, size / 1e9)
         kept[role] = split
-    more = left // (8 * classes * (dim + 1)) if budget is not None else PAIRS[1]
-    return kept, min(PAIRS[1], PAIRS[0] + more)
+    pair = 8 * classes * (dim + 1)
+    pairs = PAIRS[0] + left // pair if budget is not None else max(UNASKED, held // 4 // pair)
+    return kept, min(PAIRS[1], pairs)
+
+
+def _place(device: torch.device, size: int) -> torch.device:
+    fits = device.type == "cuda" and size <= torch.cuda.mem_get_info(device)[0] // 2
+    return device if fits else torch.device("cpu")
+
+
+def _read_a_few_times(role: str, split: "Split", solver: str) -> bool:
+    """Whether reading from a local disk again costs less than the memory. Ridge holds rows that are fewer than columns:
+    it solves the dual problem.
+    """
+    data, remote = split.data, "://" in split.x.parts[0].root.url
+    at_the_end = role == "test" and solver not in EPOCHS
+    return not remote and (at_the_end or (solver in FEW_PASSES and data.total >= data.raw_dim))

@@ -1,6 +1,8 @@
 """Val accuracy of every subset at every weight decay: walks the lattice, and keeps what the best weight decay got."""
 
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,21 +36,24 @@ class Score:
 
 
 class Scorer:
-    """Scores subsets on demand. One round, or one a fold; weight decays are shared out over ranks."""
+    """Scores subsets on demand. One round, or one a fold; weight decays are shared out over ranks and threads."""
 
     def __init__(
-        self,
-        rounds: Sequence[Scored],
-        weight_decays: Sequence[float],
-        *,
-        chunk: int | None = None,
-        progress: bool = True,
+        self, rounds: Sequence[Scored], weight_decays: Sequence[float], *, chunk: int | None = None, threads: int = 1
     ) -> None:
-        """chunk: scored rows that are held as float32 at a time; None: all."""
-        self.rounds, self.weight_decays, self.progress = rounds, sorted(weight_decays), progress
+        """chunk: scored rows that are held as float32 at a time; None: all.
+
+        threads: each walks the lattice for a weight decay of its own, on one processor: on blocks of some hundred
+        columns that is faster than products that use them all. 1: one walk, and products on all of them.
+        """
+        self.rounds, self.weight_decays, self.threads = rounds, sorted(weight_decays), threads
         self.chunk = chunk or max(len(one.y_N) for one in rounds)
         self.count = sum(len(one.y_N) for one in rounds)
-        self._kept: tuple[tuple[int, int], Sweep] | None = None
+        self.device = rounds[0].normal.mean_C.device
+        self._parts = [(r, start) for r, one in enumerate(rounds) for start in range(0, len(one.y_N), self.chunk)]
+        self._first = self._prepared(*self._parts[0]) if len(self._parts) == 1 else None
+        self._stop = threading.Event()
+        self._sweeps: dict[int, tuple[tuple[int, int], Sweep]] = {}
 
     def __call__(self, wanted: Iterable[Subset], order: Sequence[int]) -> dict[Subset, Score]:
         """The best weight decay of each subset: highest top-1; among equals lower NLL, then the stronger.
@@ -56,63 +61,84 @@ class Scorer:
         Args:
             order: in which blocks are eliminated; decides the time, not the result.
         """
-        subsets = list(wanted)
-        index, top = {subset: i for i, subset in enumerate(subsets)}, tree(subsets, order)
+        subsets, mine = list(wanted), list(ranks.share(len(self.weight_decays)))
         right = torch.zeros((len(self.weight_decays), len(subsets)), dtype=torch.int64)
         nll = torch.zeros(right.shape, dtype=torch.float64)
-        kept = np.zeros((len(subsets), -(-self.count // 8)), np.uint8)
-        mine = list(ranks.share(len(self.weight_decays)))
-        chosen = np.full(len(subsets), -1)
-        with Progress(len(mine) * len(subsets), "subsets", "heads") as progress:
-            for d in mine:
-                correct = self._walk(top, index, self.weight_decays[d], nll[d])
-                right[d] = torch.from_numpy(correct.sum(1))
+        kept, chosen = np.zeros((len(subsets), -(-self.count // 8)), np.uint8), np.full(len(subsets), -1)
+        with Progress(len(mine) * len(subsets), "search", "heads") as progress:
+            for d, correct, likelihood in self._walks(mine, subsets, order):
+                right[d], nll[d] = torch.from_numpy(correct.sum(1)), torch.from_numpy(-likelihood)
                 better = np.array(
-                    [c < 0 or _rank(right, nll, d, i) >= _rank(right, nll, c, i) for i, c in enumerate(chosen)]
+                    [c < 0 or _rank(right, nll, d, i) > _rank(right, nll, c, i) for i, c in enumerate(chosen)]
                 )
                 kept[better], chosen[better] = np.packbits(correct[better], axis=1), d
-                if self.progress:
-                    progress.update(len(subsets))
-        right, nll = ranks.add(right), ranks.add(nll)
+                progress.update(len(subsets))
+        right, nll = ranks.add(right.to(self.device)).cpu(), ranks.add(nll.to(self.device)).cpu()
         best = np.array([max(range(len(right)), key=lambda d: _rank(right, nll, d, i)) for i in range(len(subsets))])
-        kept = ranks.add(torch.from_numpy(np.where((chosen == best)[:, None], kept, 0).astype(np.uint8))).numpy()
+        kept = np.where((chosen == best)[:, None], kept, 0).astype(np.uint8)
+        kept = ranks.add(torch.from_numpy(kept).to(self.device)).cpu().numpy()
         bits = np.unpackbits(kept, axis=1, count=self.count).astype(bool)
         return {
-            subset: Score(
-                int(right[best[i], i]) / self.count,
-                float(nll[best[i], i]) / self.count,
-                self.weight_decays[best[i]],
-                bits[i],
-            )
-            for subset, i in index.items()
-        }  # fmt: skip
+            subset: Score(int(right[d, i]) / self.count, float(nll[d, i]) / self.count, self.weight_decays[d], bits[i])
+            for i, (subset, d) in enumerate(zip(subsets, best.tolist(), strict=True))
+        }
 
-    def _walk(self, top: Node, index: dict[Subset, int], weight_decay: float, nll: Tensor) -> np.ndarray:
-        """(subsets, rows) bool: which are right; adds to `nll`."""
-        correct = np.empty((len(index), self.count), bool)
-        first = 0
-        for r, one in enumerate(self.rounds):
-            for start in range(0, len(one.y_N), self.chunk):
-                y = torch.from_numpy(one.y_N[start : start + self.chunk]).to(one.normal.mean_C.device)
-                at = slice(first + start, first + start + len(y))
+    def _walks(
+        self, mine: Sequence[int], subsets: Sequence[Subset], order: Sequence[int]
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """(weight decay's number, which are right, log likelihoods): (subsets, rows) bool, (subsets,) float64."""
+        index, top = {subset: i for i, subset in enumerate(subsets)}, tree(subsets, order)
 
-                def use(subset: Subset, logits: Tensor, y: Tensor = y, at: slice = at) -> None:
-                    hits, likelihood = judge(logits, y)
-                    correct[index[subset], at] = hits.cpu().numpy()
-                    nll[index[subset]] -= likelihood
+        def walk(d: int) -> tuple[int, np.ndarray, np.ndarray]:
+            return d, *self._walk(top, index, self.weight_decays[d])
 
-                self._sweep(r, start)(top, weight_decay, use)
-            first += len(one.y_N)
-        return correct
+        if self.threads == 1:
+            yield from map(walk, mine)
+            return
+        before = torch.get_num_threads()
+        pool = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,))
+        try:
+            yield from pool.map(walk, mine)
+        finally:
+            self._stop.set()  # interrupted: the other walks end at their next subset, not after minutes
+            pool.shutdown(cancel_futures=True)
+            self._stop.clear()
+            self._sweeps.clear()
+            torch.set_num_threads(before)
+
+    def _walk(self, top: Node, index: dict[Subset, int], weight_decay: float) -> tuple[np.ndarray, np.ndarray]:
+        correct, likelihood = np.empty((len(index), self.count), bool), np.zeros(len(index))
+        done = 0
+        for r, start in self._parts:
+            y = torch.from_numpy(self.rounds[r].y_N[start : start + self.chunk]).to(self.device)
+            at = slice(done, done + len(y))
+            done += len(y)
+
+            def use(subset: Subset, logits: Tensor, y: Tensor = y, at: slice = at) -> None:
+                if self._stop.is_set():
+                    raise InterruptedError
+                hits, found = judge(logits, y)
+                correct[index[subset], at] = hits.cpu().numpy()
+                likelihood[index[subset]] += found
+
+            self._sweep(r, start)(top, weight_decay, use)
+        return correct, likelihood
 
     def _sweep(self, r: int, start: int) -> Sweep:
-        """The last one is kept, so that one round in one chunk is prepared once."""
-        if self._kept is None or self._kept[0] != (r, start):
-            self._kept, normal = None, self.rounds[r].normal
-            x = torch.from_numpy(self.rounds[r].x_ND[start : start + self.chunk]).to(normal.mean_C.device)
-            rows = [part.T.contiguous() for part in torch.split(normal.prepare(x), list(normal.dims), 1)]
-            self._kept = (r, start), Sweep(normal, rows)
-        return self._kept[1]
+        """Each thread keeps its last one: where there is one round in one chunk, for all weight decays."""
+        thread = threading.get_ident()
+        if thread not in self._sweeps or self._sweeps[thread][0] != (r, start):
+            self._sweeps.pop(thread, None)
+            rows = self._first or self._prepared(r, start)
+            self._sweeps[thread] = (r, start), Sweep(self.rounds[r].normal, rows)
+        return self._sweeps[thread][1]
+
+    def _prepared(self, r: int, start: int) -> list[Tensor]:
+        """Scored rows of each candidate, prepared and centred, (d, n) float32."""
+        normal = self.rounds[r].normal
+        x_ND = normal.prepare(torch.from_numpy(self.rounds[r].x_ND[start : start + self.chunk]).to(self.device))
+        x_ND -= torch.cat(normal.mean).float()
+        return [part.T.contiguous() for part in torch.split(x_ND, list(normal.dims), 1)]
 
 
 def _rank(right: Tensor, nll: Tensor, d: int, i: int) -> tuple[int, float, int]:

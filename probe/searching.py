@@ -8,9 +8,10 @@ from dataclasses import asdict
 from typing import IO, Any
 
 import numpy as np
+import torch
 
 from probe import ranks, worth
-from probe.candidates import Candidates, chunk_rows, open_candidates, rounds
+from probe.candidates import Candidates, open_candidates, rounds
 from probe.config import ProbeConfig
 from probe.explore import Found, everything, greedy
 from probe.features import parse_features
@@ -19,6 +20,7 @@ from probe.metrics import wilson
 from probe.probing import pick_device, probe
 from probe.scores import Scored, Scorer
 from probe.search import SearchConfig
+from probe.search_memory import plan_memory
 from probe.search_table import text
 from store.errors import BadValue
 from store.records import Record, write_record
@@ -55,12 +57,13 @@ def search(root: Root, config: SearchConfig) -> dict[str, Any]:
     if config.budget is not None and config.budget > count:
         raise BadValue(f"--budget {config.budget}: --features names {count} candidates; give {count} or fewer")
     largest = config.budget or count
-    scored = [len(split.rows) for role, split in found.splits.items() if role != "test"]
     folds = config.folds if config.select == "kfold" else 1
-    chunk = chunk_rows(found, config.memory, largest, folds, -(-sum(scored) // folds) if folds > 1 else scored[-1])
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    at_once = min(worth.number_of_subsets(count, largest), config.limit)
+    plan = plan_memory(found, config.memory, folds, min(threads, len(config.weight_decay)), at_once)
     several, made = rounds(root, found, probing, device)
     times.append(time.monotonic())
-    scorer = Scorer(several, config.weight_decay, chunk=chunk)
+    scorer = Scorer(several, config.weight_decay, chunk=plan.chunk, threads=plan.threads)
     scores = _explore(scorer, config, found.dims, largest)
     times.append(time.monotonic())
     metrics = {**_summary(found, scores, several, largest, config), "blocks_made": made}

@@ -51,12 +51,12 @@ def open_split(
     Args:
         dataset: another than the run's: heads then choose among the classes that its target column names.
 
-    Samples without a target are left out, and counted in the log. Raises `BadValue`: none has one, or `dataset` has a
-    class that is none of `classes`.
+    Samples without a target are left out, and counted in the log once classes are known. Raises `BadValue`: none has
+    one, or `dataset` has a class that is none of `classes`.
     """
     x = open_blocks(root, dataset or config.dataset, split, blocks, view=view)
     ranges = column_ranges(x, blocks)
-    target = x.samples.target(config.target)
+    target, last = x.samples.target(config.target), classes is not None
     classes = classes or target.classes
     index = {name: i for i, name in enumerate(classes)}
     if dataset and (unknown := [name for name in target.classes if name not in index]):
@@ -72,7 +72,7 @@ def open_split(
         raise BadValue(
             f"{dataset or config.dataset}/{split}: no sample has a {config.target!r}: choose another --target"
         )
-    if rows.size < len(y_N):
+    if rows.size < len(y_N) and last:
         log.warning("%s/%s: %d of %d samples have no %s and are left out", dataset or config.dataset, split,
                     len(y_N) - rows.size, len(y_N), config.target)  # fmt: skip
     widths = [high - low for low, high in ranges]

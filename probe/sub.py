@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from probe.data import Data, Source
 from probe.features import Block
@@ -30,9 +31,12 @@ class Columns:
     def dtype(self) -> np.dtype:
         return self.source.dtype
 
-    def read(self, rows: slice | np.ndarray) -> np.ndarray:
-        part: np.ndarray = self.source.read(rows)[:, self.low : self.high]
-        return part
+    @property
+    def streamed(self) -> bool:
+        return self.source.streamed
+
+    def read(self, rows: slice | np.ndarray) -> np.ndarray | Tensor:
+        return self.source.read(rows)[:, self.low : self.high]
 
 
 def only_block(data: Data, index: int) -> Data:

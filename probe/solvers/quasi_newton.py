@@ -25,6 +25,8 @@ ROUGH_STEP = 0.1
 """A step that rough evaluations shorten below it is theirs, not the objective's."""
 CHECKS = 3
 """So often a run that thought it had converged is sent back to rough evaluations; then it gets exact ones."""
+TINY = 1e-30
+"""Of float32 numbers: quotients of smaller ones are noise, or no numbers."""
 STALL = 5
 """So many accepted steps in a row without a fall above the noise end a run."""
 
@@ -52,6 +54,7 @@ class Descent:
 
     Attributes:
         best: the last accepted point, (P,); `objective`, `gradient` and `decrement` there.
+        sure: whether objective and gradient there are exact.
         point: where to evaluate next; `exact`: whether that must be exact.
     """
 
@@ -67,7 +70,7 @@ class Descent:
         self.direction, self.slope, self.step = start, 0.0, 1.0
         self.done = self.converged = False
         self.passes = self.exact_passes = self._flat = self._checks = 0
-        self.exact, self._checking = not rough, False
+        self.exact, self.sure, self._checking = not rough, False, False
 
     def tell(self, objective: float, gradient: Tensor, *, exact: bool = True) -> None:
         """Objective and gradient at `point`; sets the next point, or `done`."""
@@ -81,10 +84,10 @@ class Descent:
                 return
             s, y = self.point - self.best, gradient - self.gradient
             curvature = dot(s, y)
-            if curvature > 1e-12 * dot(y, y):
+            if curvature > 1e-12 * dot(y, y) > TINY:
                 self.pairs.append((s, y, 1 / curvature))
             self._flat = 0 if objective < self.objective * (1 - noise) else self._flat + 1
-        self.best, self.objective, self.gradient = self.point, objective, gradient
+        self.best, self.objective, self.gradient, self.sure = self.point, objective, gradient, exact
         self._aim()
         tolerance = self.tolerance if exact else max(self.tolerance, ROUGH_END)
         if not self.slope < 0 or (self.passes > 2 and self.decrement <= tolerance * abs(objective)):
@@ -92,13 +95,21 @@ class Descent:
                 self.done = self.converged = True
                 self.direction = self.point = self.best  # two vectors less to keep
             else:
-                self._check()
+                self.check()
         elif self._flat == STALL:
             self._stop()
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Ask for an exact evaluation of the best point."""
         self.point, self.exact, self._checking = self.best, True, True
         self._checks, self._flat = self._checks + 1, 0
+
+    def finish(self) -> None:
+        """End here, not converged, as soon as the best point is known exactly."""
+        if self.sure:
+            self.done = True
+        elif not self._checking:
+            self.check()
 
     def _accepts(self, objective: float, gradient: Tensor, noise: float) -> bool:
         if objective <= self.objective + ARMIJO * self.step * self.slope:
@@ -112,7 +123,7 @@ class Descent:
         factor = -self.slope * self.step / (2 * rise) if 0 < rise < float("inf") else 0.1
         self.step *= min(max(factor, 0.1), 0.5)
         if not self.exact and self.step < ROUGH_STEP:
-            self._check()
+            self.check()
             return
         if self.step < 1e-6:
             if self.pairs:  # the memory misleads: go on from the gradient alone
@@ -126,7 +137,7 @@ class Descent:
     def _stop(self) -> None:
         if not self.exact:  # noise of rough evaluations, perhaps
             self._checks = CHECKS
-            self._check()
+            self.check()
             return
         self.done, self.converged = True, self.decrement <= FLOOR * abs(self.objective)
 
@@ -183,4 +194,5 @@ def run_path(
         found = evaluate([runs[index] for index in active], active)
         for index, (objective, gradient, exact) in zip(active, found, strict=True):
             runs[index].tell(objective, gradient, exact=exact)
-            runs[index].done |= runs[index].passes >= max_passes
+            if runs[index].passes >= max_passes and not runs[index].done:
+                runs[index].finish()

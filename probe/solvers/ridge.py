@@ -152,7 +152,9 @@ def _refined(normal: Normal, lambdas: Tensor, solve: Callable[[Tensor, Tensor], 
     norm = float(normal.cross.norm()) or 1.0
 
     def left(x: Tensor) -> tuple[Tensor, Tensor]:
-        rest = normal.cross - torch.stack([normal.gram @ one for one in x]).add_(lambdas[:, None, None] * x)
+        wide = x.movedim(1, 0).reshape(len(normal.gram), -1)
+        product = (normal.gram @ wide).view(len(normal.gram), *x.shape[::2]).movedim(1, 0)
+        rest = product.addcmul_(x, lambdas[:, None, None]).neg_().add_(normal.cross)
         return rest, torch.linalg.vector_norm(rest, dim=(1, 2)) / norm
 
     x = solve(lambdas, normal.cross)

@@ -264,6 +264,8 @@ def test_numbers_that_no_run_could_use(stored) -> None:
         (["--folds", "1", "--select", "kfold"], "--folds 1: at least 2"),
         (["--epochs", "0"], "--epochs 0: at least 1"),
         (["--k", "0"], "--k 0: at least 1"),
+        (["--temperature", "nan"], "--temperature nan: above 0, and finite"),
+        (["--shard", "classes", "--solver", "ridge"], "--shard classes: heads of lbfgs and sgd can be shared out"),
         (["--solver", "knn", "--weight-decay", "1"], "--solver knn has no weight decay"),
     ):
         with pytest.raises(BadValue, match=error):

@@ -29,9 +29,13 @@ def equations(x_ND: torch.Tensor, t_NC: torch.Tensor) -> Normal:
     return Normal(DIMS, gram, cross, t_NC.mean(0), None, [x_ND[:, columns].mean(0) for columns in COLUMNS], total)
 
 
+def rows_of(x: torch.Tensor, scored: torch.Tensor, kind: torch.dtype = torch.float64) -> list[torch.Tensor]:
+    return [(scored - x.mean(0))[:, columns].T.to(kind).contiguous() for columns in COLUMNS]
+
+
 def by_blocks(x, scored, t, weight_decay, wanted, order, kind=torch.float64) -> dict:
     found = {}
-    sweep = Sweep(equations(x, t), [scored[:, columns].T.to(kind).contiguous() for columns in COLUMNS])
+    sweep = Sweep(equations(x, t), rows_of(x, scored, kind))
     sweep(tree(wanted, order), weight_decay, lambda subset, logits: found.__setitem__(subset, logits.T.clone()))
     return found
 
@@ -71,7 +75,7 @@ def test_float32_rows_give_float32_logits(problem) -> None:
 
 def test_one_sweep_is_used_again(problem) -> None:
     x, scored, t = problem
-    sweep = Sweep(equations(x, t), [scored[:, columns].T.contiguous() for columns in COLUMNS])
+    sweep = Sweep(equations(x, t), rows_of(x, scored))
     for weight_decay, wanted in ((1.0, EVERY), (1e-4, EVERY[3:9]), (1e-2, EVERY)):
         found = {}
         sweep(tree(wanted, range(5)), weight_decay, lambda s, logits, f=found: f.__setitem__(s, logits.T.clone()))

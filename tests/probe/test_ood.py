@@ -178,6 +178,10 @@ def test_mistakes(root, stored, make_set) -> None:
         run("--objective", "vrex", "--group", "hospital", "--solver", "lbfgs")
     with pytest.raises(BadValue, match="--solver balanced is for group objectives: add --objective"):
         run("--solver", "balanced")
+    with pytest.raises(BadValue, match="--penalty is of --objective vrex: add it, or leave out --penalty"):
+        run("--objective", "erm", "--group", "hospital", "--penalty", "10")
+    with pytest.raises(BadValue, match="--solver fullbatch takes every sample at every step: leave out --batch"):
+        run("--objective", "erm", "--group", "hospital", "--solver", "fullbatch", "--batch", "8")
     with pytest.raises(BadValue, match="--select id_val is for --objective"):
         run("--select", "id_val")
     with pytest.raises(BadValue, match="--select kfold chooses without groups; take id_val or ood_val"):

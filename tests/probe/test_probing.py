@@ -73,6 +73,43 @@ def test_one_row_and_no_labels_are_errors(root, make_set) -> None:
         main(["--features", "a", "--dataset", "none", "--store", root.url])
 
 
+def test_a_learning_rate_that_diverges_is_an_error_or_a_silent_member(row_of, caplog) -> None:
+    with pytest.raises(BadValue, match=r"every run diverged at learning rates \[1e\+30\]: give a smaller --lr"):
+        row_of(clear, thirds, "--solver", "sgd", "--lr", "1e30")
+    row = row_of(clear, thirds, "--solver", "sgd", "--lr", "1e38,0.5", "--batch-norm", "none")
+    assert row["lr"] == 0.5
+    assert "lr 1e+38, weight decay 0.0001, seed 0 diverged: it predicts nothing" in caplog.text
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_no_weight_decay_on_separable_features_ends_in_finite_numbers(row_of, precision) -> None:
+    def wide(y_N):
+        return np.hstack([clear(y_N) * 9, np.random.default_rng(0).normal(size=(len(y_N), 90))])
+
+    row = row_of(wide, thirds, "--weight-decay", "0", "--precision", precision)
+    assert row["top1"] == 1.0
+    assert np.isfinite(row["certificate"]["objective"])
+
+
+def test_samples_without_a_label_are_left_out_and_counted_once(row_of, caplog) -> None:
+    def some(count: int) -> np.ndarray:
+        return np.where(np.arange(count) % 4, thirds(count), -1)
+
+    row = row_of(clear, some, classes=["x", "y", "z"])
+    assert row["num_samples"] == 15
+    assert caplog.text.count("odd/test: 5 of 20 samples have no label and are left out") == 1
+
+
 def test_more_folds_than_samples_of_a_class(row_of) -> None:
     row = row_of(clear, thirds, "--select", "kfold", "--folds", "5", sizes=(6, 6, 20))
     assert row["num_samples"] == 20
+
+
+def test_a_split_that_is_scored_is_not_trained_on(row_of) -> None:
+    def noise(y_N):
+        return np.random.default_rng(len(y_N)).normal(size=(len(y_N), 60))
+
+    row = row_of(noise, thirds, "--test", "val", sizes=(30, 33, 36))
+    assert row["selection"] == "chosen on a stratified fifth of train, refitted on all of train"
+    assert row["num_samples"] == 33
+    assert row["top1"] < 0.8, "60 random columns fit 33 rows exactly only where these were trained on"

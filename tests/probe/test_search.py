@@ -12,6 +12,7 @@ import pytest
 
 from probe import cli
 from probe.search import main
+from probe.search_memory import Plan
 from store.errors import BadValue, MissingFeatures, SamplesMismatch, UnknownName
 
 REPO = Path(__file__).parents[2]
@@ -118,10 +119,11 @@ def test_beyond_the_limit_a_greedy_walk(stored, capsys, caplog) -> None:
     assert max(len(row["members"]) for row in few["subsets"]) == 2
 
 
-def test_scored_rows_in_chunks_change_nothing(stored, capsys, monkeypatch) -> None:
+@pytest.mark.parametrize("plan", [Plan(17, 1), Plan(17, 2), Plan(83, 2)])
+def test_chunks_of_rows_and_walks_at_a_time_change_nothing(stored, capsys, monkeypatch, plan) -> None:
     argv = ["--features", "run*,wide", "--store", stored, "--confirm", "0"]
     whole = found(capsys, *argv)
-    monkeypatch.setattr("probe.searching.chunk_rows", lambda *_: 17)
+    monkeypatch.setattr("probe.searching.plan_memory", lambda *_: plan)
     chunks = found(capsys, *argv)
     assert chunks["subsets"] == whole["subsets"]
     assert chunks["candidates"] == whole["candidates"]
@@ -138,6 +140,11 @@ def test_scored_rows_in_chunks_change_nothing(stored, capsys, monkeypatch) -> No
         (["run*", "--budget", "4"], BadValue, "--budget 4: --features names 3 candidates; give 3 or fewer"),
         (["run*", "--limit", "0"], BadValue, "--limit 0: at least 1"),
         (["run*", "--memory", "1MB"], BadValue, r"too little: 3 candidates of 12 columns .* need 0"),
+        (
+            ["run0,run0[0:2]", "--weight-decay", "1,0"],
+            BadValue,
+            "depend on each other at weight decay 0: give a larger",
+        ),
         (["run0:l2,run1"], BadValue, "run0:l2: a search takes standardised blocks"),
         (["run*", "--target", "lable"], UnknownName, "nearest: label"),
         (["run*", "--solver", "lbgs"], UnknownName, "nearest: lbfgs"),

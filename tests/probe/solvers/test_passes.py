@@ -49,6 +49,16 @@ def test_reduced_passes_end_at_the_minimum_with_a_float32_certificate(made, data
         assert b.certificate["gradient_norm"] == float(gradient.norm())
 
 
+def test_a_run_that_is_stopped_has_an_exact_certificate_too(made, data_of) -> None:
+    data = data_of(*made(600, 50, 20))
+    (fit,) = solve("lbfgs", data, Settings(weight_decay=(1e-4,), precision="bfloat16", max_passes=4))
+    assert not fit.certificate["converged"]
+    assert (fit.certificate["passes"], fit.certificate["float32_passes"]) == (5, 2)
+    theta = torch.cat([fit.head.weight, fit.head.bias[:, None]], 1)[None]
+    objective, _ = softmax_pass(data, theta, torch.tensor([1e-4], dtype=torch.float64))
+    assert fit.certificate["objective"] == float(objective)
+
+
 def test_bfloat16_is_used_unasked_only_where_it_is_faster_and_fits(made, data_of, monkeypatch) -> None:
     wide, narrow = data_of(*made(50, 160, 3)), data_of(*made(50, 8, 3))
     for gain, reduced in ((2.0, True), (0.5, False)):
