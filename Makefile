@@ -31,6 +31,8 @@ demo: $(VENV)/.demo
 	@echo
 	@$(PY) -m probe.report
 	@echo
+	@page=$$($(PY) -m probe.report --html data/report.html) && \
+		echo "The same as a page:    file://$$page"
 	@echo "Next: your own images    $(PY) -m extract --backbone $(ONE) --dataset folder:PATH"
 	@echo "      what is stored     $(PY) -m store ls"
 	@echo "      more backbones     $(PY) -m extract --list"

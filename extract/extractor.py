@@ -49,8 +49,10 @@ def run(config: ExtractConfig) -> list[Made]:
     """Extract every (dataset, split, backbone, view) that is not in the store yet."""
     root, start, seconds = open_root(config.store), time.perf_counter(), Seconds()
     made: list[Made] = []
+    turn = rank()  # the next split begins where the ranks of this one end: short splits go to different ranks
     for images, seen in work(config):
-        made += _extract(root, config, images, seen, seconds)
+        made += _extract(root, config, images, seen, seconds, turn % size())
+        turn -= -(-len(images.samples) // config.block_rows)
     if any(row.extracted for row in made):
         record(root, config, made, seconds, time.perf_counter() - start)
     return made
@@ -74,7 +76,8 @@ def networks(config: ExtractConfig) -> list[tuple[Network, list[str]]]:
 def work(config: ExtractConfig) -> Iterator[tuple[Images, list[Seen]]]:
     """Every split that is asked for, with what is to see it: as many backbones at a time as the memory holds."""
     packs = in_packs(networks(config), config.views, config.block_rows)
-    for pack in packs:
+    while packs:
+        pack = packs.pop(0)  # nothing else holds it: its memory is free for the next one
         for dataset in config.dataset:
             seen = [
                 Seen(net, tap, for_dataset(net.loaded.recipe, dataset).with_view(view, config.seed), name)
@@ -84,9 +87,6 @@ def work(config: ExtractConfig) -> Iterator[tuple[Images, list[Seen]]]:
             ]
             for split in config.split or splits_of(dataset, config.data_root):
                 yield open_dataset(dataset, split, config.data_root, allow_absent=config.skip_bad), seen
-        if len(packs) > 1:
-            for net, _ in pack:
-                net.release()
 
 
 def open_writer(root: Root, config: ExtractConfig, images: Images, seen: Seen, *, left: int = 0) -> FeatureWriter:
@@ -114,7 +114,9 @@ def open_writer(root: Root, config: ExtractConfig, images: Images, seen: Seen, *
     )  # fmt: skip
 
 
-def _extract(root: Root, config: ExtractConfig, images: Images, seen: Sequence[Seen], seconds: Seconds) -> list[Made]:
+def _extract(
+    root: Root, config: ExtractConfig, images: Images, seen: Sequence[Seen], seconds: Seconds, turn: int
+) -> list[Made]:
     """Bring every set of one split, one for each tap and view, to its commit, as far as it is this rank's work."""
     made: dict[int, Made] = {}
     writers: dict[int, FeatureWriter] = {}
@@ -137,7 +139,7 @@ def _extract(root: Root, config: ExtractConfig, images: Images, seen: Sequence[S
             lanes[sort] = Lane([], one.recipe, _forward(images, *sort), chosen["batch_size"])
         lanes[sort].outputs.append(Output(writer, one.net.columns(one.tap)))
         writers[i], lane_of[i] = writer, lanes[sort]
-    bad = _fill(config, images, list(lanes.values()), seconds) if lanes else 0
+    bad = _fill(config, images, list(lanes.values()), seconds, turn) if lanes else 0
     for i, lane in lane_of.items():
         net, recipe = seen[i].net, seen[i].recipe
         told = {"versions": versions(), **writers[i].choices, **net.cost(recipe)}
@@ -150,7 +152,7 @@ def _forward(images: Images, net: Network, recipe: Recipe, batch_size: int, comp
     return net.compiled(recipe, batch_size) if compiled else net.ready(images, recipe)
 
 
-def _fill(config: ExtractConfig, images: Images, lanes: list[Lane], seconds: Seconds) -> int:
+def _fill(config: ExtractConfig, images: Images, lanes: list[Lane], seconds: Seconds, turn: int) -> int:
     """Fill the missing blocks of all lanes; returns how many images of this rank could not be read."""
     samples = images.samples
     writers = [output.writer for lane in lanes for output in lane.outputs]
@@ -167,7 +169,7 @@ def _fill(config: ExtractConfig, images: Images, lanes: list[Lane], seconds: Sec
                 bad += 1
             progress.update(1)
 
-        claims = Claims(lanes, rank(), size())
+        claims = Claims(lanes, turn, size())
         fill(images, lanes, claims, workers=config.workers, seconds=seconds, on_sample=on_sample)
     if bad == len(samples):
         raise BadValue(f"{writers[0].key}: not one of its {bad} images can be read; nothing is committed")

@@ -28,7 +28,10 @@ def backbone_table(backbones: str | None = None) -> str:
         )
         for name, row in BACKBONES.items()
     ]
-    more = "\n".join(f"{name}: {what}" for name, what in FAMILIES.items())
+    inside = {
+        "NAME:LAYER:POOLING": "a layer of any of these, pooled by mean, max or cls; NAME:LAYER and NAME:POOLING too"
+    }
+    more = "\n".join(f"{name}: {what}" for name, what in (FAMILIES | inside).items())
     trained = trained_names(backbones)
     here = f"\n\ntrained here: {', '.join(trained)}" if trained else ""
     header = ("backbone", "architecture", "dim", "10^6 params", "GMACs", "recipe", "what")

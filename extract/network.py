@@ -123,11 +123,6 @@ class Network:
         flops = count_flops(self.loaded.net, size) if size else None
         return {"parameters": self._parameters} | ({} if flops is None else {"flops_per_image": flops})
 
-    def release(self) -> None:
-        """Give the memory of the weights back; what is complete needs none."""
-        self._forward, self._checked = None, None
-        self.loaded = self._load()
-
     def _far(self, forward: Forward, recipe: Recipe, batch_size: int | None = None) -> bool:
         """Measure `errors`; whether any feature is too far from float32."""
         if self._checked is None:

@@ -53,6 +53,8 @@ class Lane:
     features: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
     """(B, sum of D) of the block at hand; NaN where no image went through."""
     pending: list[Decoded] = field(default_factory=list)
+    sent: deque[tuple[np.ndarray, Callable[[], np.ndarray]]] = field(default_factory=deque)
+    """Batches in the network: rows of the block, and what waits for their features."""
     filled: int = 0
     extracted: int = 0
     """Images of this run."""
@@ -81,12 +83,20 @@ class Lane:
             self.flush()
 
     def flush(self) -> None:
+        """Send what is pending into the network; the batch before it is there by then."""
         good = [i for i, sample in enumerate(self.pending) if not sample.bad]
         if good:
             pixels = [self.pending[i].pixels[self.recipe] for i in good]
-            self.features[self.filled + np.array(good)] = self.forward(pixels, self.recipe, self.batch_size)
+            self.sent.append((self.filled + np.array(good), self.forward.start(pixels, self.recipe, self.batch_size)))
+            self.collect(leave=1)
         self.filled += len(self.pending)
         self.pending.clear()
+
+    def collect(self, leave: int = 0) -> None:
+        """Wait for all batches but the last `leave`."""
+        while len(self.sent) > leave:
+            rows, features = self.sent.popleft()
+            self.features[rows] = features()
 
 
 @dataclass
@@ -112,6 +122,7 @@ class Work:
             lane.add(sample)
             if last:
                 lane.flush()
+                lane.collect()
                 lane.extracted += len(self.rows)
         return last
 

@@ -1,7 +1,7 @@
 """The forward pass: device, precision class, memory layout, fixed batch shape; and how far it is from float32."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,14 +74,18 @@ class Forward:
             fold_batchnorm(net)
         self.net = net.to(device).to(memory_format=torch.channels_last)
 
-    @torch.inference_mode()
     def __call__(self, batch: Sequence[torch.Tensor], recipe: Recipe, batch_size: int) -> np.ndarray:
-        """One batch.
+        """One batch, waited for: `start`."""
+        return self.start(batch, recipe, batch_size)()
+
+    @torch.inference_mode()
+    def start(self, batch: Sequence[torch.Tensor], recipe: Recipe, batch_size: int) -> Callable[[], np.ndarray]:
+        """Send one batch on its way; on CUDA nobody waits for it yet, so that the next one can be sent behind it.
 
         Args:
             batch: up to `batch_size` images (3, h, w) uint8 of one size.
             recipe: how they are normalised.
-        Returns: (len(batch), D) float32.
+        Returns: what waits for it and gives its features, (len(batch), D) float32.
         """
         pin = self.device.type == "cuda"
         height, width = batch[0].shape[1:]  # channels last, as images come and as the network wants them
@@ -95,7 +99,12 @@ class Forward:
         if x_BD.shape != (batch_size, self.dim):
             need = (batch_size, self.dim)
             raise BadValue(f"the backbone returns {tuple(x_BD.shape)} for {tuple(x_BCHW.shape)}, must return {need}")
-        features: np.ndarray = x_BD[: len(batch)].float().cpu().numpy()
+        count = len(batch)
+
+        def features() -> np.ndarray:
+            x_nD: np.ndarray = x_BD[:count].float().cpu().numpy()
+            return x_nD
+
         return features
 
 
@@ -126,7 +135,9 @@ def largest_batch(forward: Forward, recipe: Recipe, batch_size: int) -> int:
     while True:
         try:
             forward([torch.zeros((3, *size), dtype=torch.uint8)], recipe, batch_size)
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
             if batch_size == 1:
                 raise BadValue(
                     f"not one image of {size[0]}x{size[1]} fits into the memory of {forward.device}"
@@ -135,3 +146,8 @@ def largest_batch(forward: Forward, recipe: Recipe, batch_size: int) -> int:
             log.warning("out of memory on %s: batch size is now %d", forward.device, batch_size)
         else:
             return batch_size
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """CUDA has a class of its own for it, MPS says it in words."""
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)

@@ -59,7 +59,7 @@ def tune(
     }
     if not ranks.is_first():
         return row
-    recorded = replace(config, objective=(row["objective"],), group=row["group"])
+    recorded = replace(config, objective=(row["objective"],))
     record = keep_record(root, recorded, {role: part.split for role, part in parts.items()}, row, None)
     return {**row, "record": record.id}
 

@@ -114,10 +114,10 @@ def _open(
 ) -> tuple[dict[str, Split], int]:
     """The splits by role, and how many curvature pairs fit beside them.
 
-    Without any features of the val split there is no val: a part of train takes its place.
+    A val split without features, or that is train or test itself, is none: a part of train takes its place.
     """
     roles = {"train": config.train, "val": config.val, "test": config.test}
-    if not backbones(root, dataset_name(config.dataset), config.val):
+    if config.val in (config.train, config.test) or not backbones(root, dataset_name(config.dataset), config.val):
         del roles["val"]
     elsewhere = {"test": config.test_dataset} if config.test_dataset else {}
     first = {

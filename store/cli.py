@@ -38,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     command("rm", "Remove feature sets; never one that is being written.", chosen, asked)
     gc = command("gc", "Remove what killed runs left behind and nothing refers to.", asked)
     gc.add_argument("--age", type=float, default=7.0, metavar="DAYS", help="only what is older (default: %(default)s)")
+    command("doctor", "Check versions, disk, sets and records; 1 if something is broken (also: extract.doctor).", told)
     _add_exchange(command)
     return parser
 

@@ -218,12 +218,19 @@ def export_features(options: Namespace) -> int:
     return 0
 
 
+def check_installation(options: Namespace) -> int:
+    from store.doctor import doctor
+
+    return doctor(options)
+
+
 COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "ls": ls,
     "show": show,
     "verify": verify_sets,
     "rm": rm,
     "gc": gc,
+    "doctor": check_installation,
     "import": import_features,
     "export": export_features,
 }

@@ -4,8 +4,10 @@ import json
 import logging
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from store.keys import check_name
@@ -13,6 +15,8 @@ from store.root import Root
 from store.runtime import versions
 
 log = logging.getLogger("store")
+READERS = 16
+"""Records that are fetched at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,15 +54,53 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} does not belong in a record")
 
 
-def read_records(root: Root, kind: str) -> Iterator[Record]:
-    """Every record of a kind, oldest first; one that cannot be read is logged and skipped."""
-    need = {item.name for item in fields(Record)}
-    for name in sorted(root.list(f"records/{kind}")):
-        where = f"records/{kind}/{name}"
+def read_records(root: Root, kind: str, skipped: list[tuple[str, str]] | None = None) -> Iterator[Record]:
+    """Every record of a kind, oldest first; one that cannot be read is logged and skipped.
+
+    Args:
+        skipped: where to note (key, why) of those, instead of logging them.
+    """
+    found = sorted(root.list(f"records/{kind}").items())
+    keys = [f"records/{kind}/{name}" for name, size in found if size is not None and not name.startswith(".")]
+    for key, text in zip(keys, _get_all(root, keys), strict=True):
         try:
-            values = json.loads(root.get(where))
-            if not isinstance(values, dict) or not need <= values.keys():
-                raise ValueError("fields are missing")  # noqa: TRY301
-            yield Record(**{name: values[name] for name in need})
-        except (ValueError, FileNotFoundError) as error:
-            log.warning("%s/%s is skipped: not a record (%s)", root.url, where, error)
+            yield _parse(text)
+        except (ValueError, RecursionError) as error:
+            if skipped is None:
+                log.warning("%s/%s is skipped: not a record (%s)", root.url, key, error)
+            else:
+                skipped.append((key, str(error)))
+
+
+def _get_all(root: Root, keys: Sequence[str]) -> Iterator[bytes]:
+    """Object stores answer slowly, but many at once; for files threads only cost."""
+    if not keys or root.path(keys[0]) is not None:
+        yield from map(partial(_get, root), keys)
+        return
+    with ThreadPoolExecutor(READERS) as pool:
+        yield from pool.map(partial(_get, root), keys)
+
+
+def _get(root: Root, key: str) -> bytes:
+    try:
+        return root.get(key)
+    except FileNotFoundError:
+        return b""
+
+
+def _parse(text: bytes) -> Record:
+    """Raises `ValueError`: not a record."""
+    values = json.loads(text)
+    missing = _FIELDS.keys() - values.keys() if isinstance(values, dict) else set(_FIELDS)
+    if missing:
+        raise ValueError(f"fields are missing: {', '.join(sorted(missing))}")
+    odd = [name for name, kind in _FIELDS.items() if not isinstance(values[name], kind)]
+    if odd:
+        raise ValueError(f"fields of another type: {', '.join(odd)}")
+    return Record(**{name: values[name] for name in _FIELDS})
+
+
+_FIELDS: dict[str, type] = {
+    "kind": str, "config": dict, "features": list, "targets": dict, "metrics": dict, "seconds": dict,
+    "versions": dict, "created": str, "id": str,
+}  # fmt: skip

@@ -18,7 +18,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def _is_number(cell: str) -> bool:
     try:
-        float(cell.rstrip("%x").removeprefix("+-"))
+        float(cell.partition(" ±")[0].rstrip("%x* ").removeprefix("+-"))
     except ValueError:
-        return cell in ("", "-")
+        return cell.strip() in ("", "-")
     return True

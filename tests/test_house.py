@@ -52,6 +52,8 @@ def test_tests_mirror_the_source(package: str) -> None:
         ["probe", "--help"],
         ["probe.search", "--help"],
         ["fewshot", "--help"],
+        ["probe.report", "--help"],
+        ["probe.report", "--list"],
     ],
     ids=" ".join,
 )

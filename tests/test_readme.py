@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +44,7 @@ def test_commands(empty_folder: Path) -> None:
     commands = [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
     assert len(commands) > 5
     for command in commands:
-        words = command.replace("/data/pets", str(empty_folder / "pets")).split()
+        words = shlex.split(command.replace("/data/pets", str(empty_folder / "pets")))
         if words[0] == "make":  # the target is there; running it here would run this test again
             assert run(["make", "-C", str(TOP), "-n", *words[1:]], empty_folder)
         else:

@@ -1,8 +1,9 @@
 """Extraction against the network alone, and against the plain float32 loop. Real JPEG files, made at the start.
 
-    python tests/benchmarks/bench_extract.py [--images 512] [--repeats 3] [--backbone random:resnet50]
+    python tests/benchmarks/bench_extract.py [--images 768] [--repeats 3] [--backbone random:resnet50]
 
-All processes share the machine's cores: decoding threads and the network's threads are both counted in every figure.
+Decoding threads, as many as there are cores, share these cores with as many threads of the network: both are counted
+in every figure. The plain loop runs in a process of its own, without our allocator settings, and once with them.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 from extract.allocator import keep_memory
 
@@ -23,12 +25,16 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from extract import extractor  # noqa: E402
 from extract.config import ExtractConfig  # noqa: E402
 from extract.datasets.common import Images  # noqa: E402
-from extract.extractor import run  # noqa: E402
 from extract.images import decoded, prepare  # noqa: E402
 from extract.loading import load  # noqa: E402
 from extract.network import CPU_BATCH, Network  # noqa: E402
+from extract.precision import Forward  # noqa: E402
+from extract.recipes import Recipe  # noqa: E402
+from store.records import read_records  # noqa: E402
+from store.root import open_root  # noqa: E402
 from store.samples import Samples  # noqa: E402
 
 TOP = Path(__file__).parents[2]
@@ -61,39 +67,78 @@ def line(what: str, figure: float, unit: str, ratio: float | None, goal: str) ->
     print(f"| {what} | {figure:.1f} {unit} | {'' if ratio is None else f'{ratio:.2f}'} | {goal} |", flush=True)
 
 
-def forward_path(name: str, repeats: int) -> float:
-    """Images/s of our model path; prints it against the plain eager loop."""
-    loaded = load(name)
+PLAIN = """
+import sys, time
+if sys.argv[2] == "kept":
+    from extract.allocator import keep_memory
+    keep_memory()
+import torch
+from extract.loading import load
+net, x_BCHW = load(sys.argv[1]).net, torch.randn(int(sys.argv[3]), 3, 224, 224)
+for _ in sys.stdin:
+    start = time.perf_counter()
+    with torch.no_grad():
+        net(x_BCHW)
+    print(time.perf_counter() - start, flush=True)
+"""
+
+
+class PlainLoop:
+    """`net.eval(); with torch.no_grad(): net(x)` in float32, in its own process; a call gives images/s of one batch."""
+
+    def __init__(self, name: str, allocator: str) -> None:
+        command = [sys.executable, "-c", PLAIN, name, allocator, str(CPU_BATCH)]
+        self.process = subprocess.Popen(command, cwd=TOP, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self()
+
+    def __call__(self) -> float:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return CPU_BATCH / float(self.process.stdout.readline())
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
+def forward_path(name: str, repeats: int) -> None:
+    """Images/s of our model path in each precision class, plain and compiled, over the plain eager loop."""
     pixels = list(torch.randint(0, 256, (CPU_BATCH, 3, 224, 224), dtype=torch.uint8))
-    x_BCHW = torch.randn(CPU_BATCH, 3, 224, 224)
-    plain, ours = load(name).net, Network(lambda: loaded, torch.device("cpu"), "auto")
     samples = Samples("made", "train", [str(i) for i in range(CPU_BATCH)], np.ones(CPU_BATCH))
     images = Images(samples, lambda row: pixels[row].permute(1, 2, 0).numpy())
-    forward = ours.ready(images, loaded.recipe)
+    loops = {"plain eager float32 loop": PlainLoop(name, "own"), "the same with our allocator": PlainLoop(name, "kept")}
+    candidates: dict[str, Callable[[], float]] = dict(loops)
 
-    def eager() -> float:
-        start = time.perf_counter()
-        with torch.no_grad():
-            for _ in range(2):
-                plain(x_BCHW)
-        return 2 * CPU_BATCH / (time.perf_counter() - start)
+    def candidate(forward: Forward, recipe: Recipe) -> Callable[[], float]:
+        def measure() -> float:
+            start = time.perf_counter()
+            forward(pixels, recipe, CPU_BATCH)
+            return CPU_BATCH / (time.perf_counter() - start)
 
-    def model() -> float:
-        start = time.perf_counter()
-        for _ in range(2):
-            forward(pixels, loaded.recipe, CPU_BATCH)
-        return 2 * CPU_BATCH / (time.perf_counter() - start)
+        measure()
+        return measure
 
-    eager(), model()
-    found = in_turn(repeats, eager=eager, model=model)
-    line("plain eager float32 loop, NCHW", found["eager"], "images/s", 1.0, "peer")
-    goal = ">= 4 with bfloat16" if ours.precision == "bf16" else ">= 1.6 in float32"
-    line(f"our model path, {ours.precision}", found["model"], "images/s", found["model"] / found["eager"], goal)
-    return found["model"]
+    for precision in ("fp32", "bf16"):
+        net = Network(lambda: load(name), torch.device("cpu"), precision)
+        recipe = net.loaded.recipe
+        candidates[f"our model path, {precision}"] = candidate(net.ready(images, recipe), recipe)
+        candidates[f"our model path, {precision}, compiled"] = candidate(net.compiled(recipe, CPU_BATCH), recipe)
+    found = in_turn(repeats, **candidates)
+    peer = found["plain eager float32 loop"]
+    goals = {"our model path, fp32": ">= 1.6", "our model path, bf16": ">= 4 where the hardware has it"}
+    for what, figure in found.items():
+        line(what, figure, "images/s", figure / peer, goals.get(what, ""))
+    for loop in loops.values():
+        loop.close()
 
 
 def end_to_end(name: str, folder: Path, repeats: int) -> None:
-    """The whole of `python -m extract` inside one process, from JPEG files and from memory, over the network alone."""
+    """The whole of `python -m extract` inside one process, from JPEG files and from memory, over the network alone.
+
+    `flowing` leaves out what comes before the first block (loading, the comparison with float32): all later blocks
+    of a long run are like that.
+    """
     loaded = load(name)
     net = Network(lambda: loaded, torch.device("cpu"), "auto")
     files = sorted((folder / "train").rglob("*.jpg"))
@@ -101,18 +146,28 @@ def end_to_end(name: str, folder: Path, repeats: int) -> None:
     images = Images(samples, lambda row: files[row].read_bytes())
     forward = net.ready(images, loaded.recipe)
     batch = [prepare(images, row, [loaded.recipe]).pixels[loaded.recipe] for row in range(CPU_BATCH)]
+    pictures = [np.asarray(Image.open(file).convert("RGB").resize((256, 256))) for file in files[:64]]
+    in_memory = Images(samples, lambda row: pictures[row % len(pictures)])
+    flowing: dict[str, list[float]] = {"files": [], "memory": []}
 
     def alone() -> float:
         start = time.perf_counter()
-        for _ in range(len(files) // CPU_BATCH):
+        for _ in range(8):
             forward(batch, loaded.recipe, CPU_BATCH)
-        return len(files) // CPU_BATCH * CPU_BATCH / (time.perf_counter() - start)
+        return 8 * CPU_BATCH / (time.perf_counter() - start)
 
-    def whole() -> float:
-        with tempfile.TemporaryDirectory() as store:
+    def whole(source: Images, what: str) -> float:
+        with (
+            tempfile.TemporaryDirectory() as store,
+            mock.patch.object(extractor, "open_dataset", return_value=source),
+        ):
             start = time.perf_counter()
-            run(ExtractConfig(backbone=(name,), dataset=(f"folder:{folder}",), split=("train",), store=store))
-            return len(files) / (time.perf_counter() - start)
+            extractor.run(ExtractConfig(backbone=(name,), dataset=("digits",), split=("train",), store=store))
+            taken = time.perf_counter() - start
+            (record,) = read_records(open_root(store), "extract")
+            stages = ("wait_decode", "forward", "wait_store")
+            flowing[what].append(len(files) / sum(record.seconds[stage] for stage in stages))
+            return len(files) / taken
 
     def decode_only() -> float:
         start = time.perf_counter()
@@ -120,15 +175,20 @@ def end_to_end(name: str, folder: Path, repeats: int) -> None:
         count = sum(1 for _ in decoded(images, jobs, workers=os.cpu_count() or 1, ahead=64))
         return count / (time.perf_counter() - start)
 
-    found = in_turn(repeats, alone=alone, whole=whole, decode_only=decode_only)
-    line("network alone, same batch again and again", found["alone"], "images/s", 1.0, "peer")
-    line(
-        "extract from JPEG files, start to commit",
-        found["whole"],
-        "images/s",
-        found["whole"] / found["alone"],
-        ">= 0.90",
+    found = in_turn(
+        repeats,
+        alone=alone,
+        files=lambda: whole(images, "files"),
+        memory=lambda: whole(in_memory, "memory"),
+        decode_only=decode_only,
     )
+    line(f"network alone, {net.precision}, the same batch again and again", found["alone"], "images/s", 1.0, "peer")
+    for what, goal in (("files", ">= 0.90"), ("memory", ">= 0.97")):
+        source = "JPEG files" if what == "files" else "pictures in memory"
+        figure = statistics.median(flowing[what])
+        line(f"extract from {source}, flowing", figure, "images/s", figure / found["alone"], goal)
+        ratio = found[what] / found["alone"]
+        line(f"extract from {source}, {len(files)} images, start to commit", found[what], "images/s", ratio, "")
     line("decoding alone, all cores", found["decode_only"], "images/s", None, "")
 
 
@@ -139,7 +199,9 @@ def several_backbones(folder: Path, repeats: int) -> None:
         with tempfile.TemporaryDirectory() as store:
             start = time.perf_counter()
             for group in groups:
-                run(ExtractConfig(backbone=group, dataset=(f"folder:{folder}",), split=("train",), store=store))
+                extractor.run(
+                    ExtractConfig(backbone=group, dataset=(f"folder:{folder}",), split=("train",), store=store)
+                )
             return time.perf_counter() - start
 
     found = in_turn(repeats, together=lambda: measure([names]), apart=lambda: measure([(n,) for n in names]))
@@ -147,22 +209,34 @@ def several_backbones(folder: Path, repeats: int) -> None:
     line("three small backbones from one decode", found["together"], "s", found["apart"] / found["together"], "> 1")
 
 
+SHARED = """
+import sys
+from extract.allocator import keep_memory
+keep_memory()
+from extract.config import ExtractConfig
+from extract.extractor import run
+name, folder, store, workers = sys.argv[1:]
+print("ready", flush=True)
+sys.stdin.readline()
+run(ExtractConfig(backbone=(name,), dataset=("folder:" + folder,), split=("train",), store=store, workers=int(workers),
+                  block_rows=64))
+"""
+
+
 def processes(name: str, folder: Path, repeats: int) -> None:
-    """Two processes of one thread against one process of two threads, start of the interpreter included."""
+    """Two processes of one thread against one process of two threads; all begin when the last has imported torch."""
 
     def measure(count: int) -> float:
         with tempfile.TemporaryDirectory() as store:
-            command = [sys.executable, "-m", "extract", "--backbone", name, "--dataset", f"folder:{folder}",
-                       "--split", "train", "--store", store, "--workers", str(2 // count)]  # fmt: skip
+            command = [sys.executable, "-c", SHARED, name, str(folder), store, str(2 // count)]
+            shared = os.environ | {"WORLD_SIZE": str(count), "OMP_NUM_THREADS": str(2 // count)}
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": TOP}
+            running = [subprocess.Popen(command, env=shared | {"RANK": str(rank)}, **pipes) for rank in range(count)]
+            assert [process.stdout.readline() for process in running] == ["ready\n"] * count
             start = time.perf_counter()
-            running = []
-            for rank in range(count):
-                environment = os.environ | {
-                    "RANK": str(rank),
-                    "WORLD_SIZE": str(count),
-                    "OMP_NUM_THREADS": str(2 // count),
-                }
-                running.append(subprocess.Popen(command, env=environment, cwd=TOP, stdout=subprocess.DEVNULL))
+            for process in running:
+                process.stdin.write("\n")
+                process.stdin.flush()
             assert [process.wait() for process in running] == [0] * count
             return time.perf_counter() - start
 
@@ -201,20 +275,25 @@ for n in ({count // 10}, {count}):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=512)
+    parser.add_argument("--images", type=int, default=768)
     parser.add_argument("--memory-images", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--backbone", default="random:resnet50")
+    parser.add_argument("--only", nargs="*", help="model, pipeline, several, processes, memory")
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads\n")
     print("| what | median | ratio | goal |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         images = photos(Path(folder), options.images)
-        forward_path(options.backbone, options.repeats)
-        end_to_end(options.backbone, images, options.repeats)
-        several_backbones(images, options.repeats)
-        processes("random:resnet18", images, options.repeats)
-    flat_memory(options.memory_images)
+        parts: dict[str, Callable[[], None]] = {
+            "model": lambda: forward_path(options.backbone, options.repeats),
+            "pipeline": lambda: end_to_end(options.backbone, images, options.repeats),
+            "several": lambda: several_backbones(images, options.repeats),
+            "processes": lambda: processes(options.backbone, images, options.repeats),
+            "memory": lambda: flat_memory(options.memory_images),
+        }
+        for part in options.only or parts:
+            parts[part]()
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from extract.cli import main
 from extract.config import ExtractConfig
 from extract.datasets import open_dataset
 from extract.extractor import run
+from extract.network import Network
 from extract.precision import Forward
 from store import open_features
 from store.errors import BadImage, BadValue, SamplesMismatch
@@ -88,8 +90,8 @@ def test_layers_and_poolings_of_one_backbone_go_through_it_once(
     for name in names:
         run(config(pictures, tmp_path / "apart", backbone=(name,), precision="fp32"))
     calls: list[int] = []
-    forward = Forward.__call__
-    monkeypatch.setattr(Forward, "__call__", lambda self, *a: (calls.append(len(a[0])), forward(self, *a))[1])
+    start = Forward.start
+    monkeypatch.setattr(Forward, "start", lambda self, *a: (calls.append(len(a[0])), start(self, *a))[1])
     made = run(config(pictures, tmp_path / "together", backbone=names, precision="fp32"))
     assert calls == [16] + [4] * 10, "the check, then every image once"
     assert [(row.backbone, row.dim, row.extracted) for row in made] == [
@@ -126,9 +128,19 @@ def test_backbones_that_do_not_fit_beside_each_other_take_turns(
     names = ("pixels", NET, "random:conv6")
     run(config(pictures, tmp_path / "together", backbone=names))
     monkeypatch.setattr("extract.packing.free_memory", lambda device: 3.5e6)
+    alive: list[int] = []
+    everything: list[weakref.ref[Network]] = []
+    ready = Network.ready
+
+    def counted(net: Network, *args: object) -> Forward:
+        everything.extend(weakref.ref(net) for _ in range(net not in [ref() for ref in everything]))
+        alive.append(sum(ref() is not None for ref in everything))
+        return ready(net, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Network, "ready", counted)
     with caplog.at_level("INFO"):
         made = run(config(pictures, tmp_path / "packed", backbone=names, views=2))
-    assert "3 passes" not in caplog.text
+    assert max(alive) == 2, "the first pack is gone when the second begins"
     assert f"2 passes over the images, as 0.0 GB may be filled: pixels,{NET} | random:conv6" in caplog.text
     assert [row.backbone for row in made] == ["pixels"] * 2 + [NET] * 2 + ["random:conv6"] * 2
     assert {row.state for row in made} == {"extracted"}
@@ -171,10 +183,19 @@ def test_ranks_share_the_blocks_and_the_last_one_commits(
     assert stored_bytes(tmp_path / "two") == stored_bytes(tmp_path / "one")
 
 
+def test_short_splits_go_to_different_ranks(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    made = run(config(pictures, tmp_path, split=("train", "test"), block_rows=4096))
+    assert [(row.split, row.extracted, row.state) for row in made] == [
+        ("train", 0, "unfinished"),
+        ("test", 10, "extracted"),
+    ]
+
+
 def test_the_first_run_decides_the_batch_size(pictures: Path, tmp_path: Path) -> None:
     from extract.extractor import Seen, open_writer
     from extract.loading import load
-    from extract.network import Network
 
     root, images = open_root(tmp_path), open_dataset(f"folder:{pictures}", "train")
     net = Network(lambda: load("pixels"), torch.device("cpu"), "auto")

@@ -92,6 +92,27 @@ def test_device_and_precision() -> None:
         pick_device("nowhere")
 
 
+def test_mps_is_taken_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert pick_device("auto") == torch.device("mps")
+    assert pick_precision("auto", torch.device("mps")) == "fp32"
+
+
+def test_mps_runs_out_of_memory_in_words() -> None:
+    class Mps(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if len(x) > 2:
+                raise RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)")
+            if len(x) > 1:
+                raise RuntimeError("something else")
+            return x.flatten(1)
+
+    with pytest.raises(RuntimeError, match="something else"):
+        largest_batch(Forward(Mps(), 768, CPU), RECIPE, 8)
+    assert largest_batch(Forward(Mps(), 768, CPU), RECIPE, 1) == 1
+
+
 @pytest.mark.gpu
 def test_cuda_is_near_the_cpu() -> None:
     loaded = load("random:resnet10")

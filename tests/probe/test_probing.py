@@ -103,3 +103,13 @@ def test_samples_without_a_label_are_left_out_and_counted_once(row_of, caplog) -
 def test_more_folds_than_samples_of_a_class(row_of) -> None:
     row = row_of(clear, thirds, "--select", "kfold", "--folds", "5", sizes=(6, 6, 20))
     assert row["num_samples"] == 20
+
+
+def test_a_split_that_is_scored_is_not_trained_on(row_of) -> None:
+    def noise(y_N):
+        return np.random.default_rng(len(y_N)).normal(size=(len(y_N), 60))
+
+    row = row_of(noise, thirds, "--test", "val", sizes=(30, 33, 36))
+    assert row["selection"] == "chosen on a stratified fifth of train, refitted on all of train"
+    assert row["num_samples"] == 33
+    assert row["top1"] < 0.8, "60 random columns fit 33 rows exactly only where these were trained on"

@@ -28,10 +28,15 @@ def write(folder: Path, repeats: int, file: Path) -> str:
 
 
 def _intro(folder: Path, found: dict[str, list[int]]) -> list[str]:
-    minutes = json.loads((folder / "seconds.json").read_text()) / 60
+    fastest = [
+        f"{kind} {min(float((folder / f'{kind}-r{r}/seconds').read_text()) for r in found[kind]):.0f} s"
+        for kind in KINDS
+        if found[kind]
+    ]
     fashion, emoji = (len(found[kind]) for kind in KINDS)
     text = f"""
-        `make reproduce` ({minutes:.0f} minutes on two cores). Fashion-MNIST: ResNet10 of a quarter of the
+        `make reproduce` (on two cores; its fastest repeat: {", ".join(fastest)}). Fashion-MNIST: ResNet10
+        of a quarter of the
         width at 32 px, pretrained on 300 images of each of 5 base classes; scored on 500 test images of
         each of the 5 other classes, after 100 training images of each. Emoji in three styles: Conv4 of half
         the width at 32 px with a cosine head, on 30 subcategories; 600 episodes of 5 ways over the other

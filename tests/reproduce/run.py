@@ -8,7 +8,6 @@ python -m extract --backbone pixels --dataset fashion_mnist --download; emoji: t
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -33,11 +32,10 @@ def main() -> int:
     p.add_argument("--folder", type=Path, default=Path("data/reproduce"), help="%(default)s")
     p.add_argument("--jobs", type=int, default=2, help="commands side by side (%(default)s)")
     options = p.parse_args()
-    start, folder = time.monotonic(), options.folder.resolve()
+    folder = options.folder.resolve()
     for repeat in range(options.repeats):
         for kind in (options.only,) if options.only else ("fashion", "emoji"):
             run(kind, repeat, folder, options.jobs)
-    spend(folder, time.monotonic() - start)
     print(claims.write(folder, options.repeats, TOP / "docs/RESULTS.md"))
     return 0
 
@@ -51,10 +49,13 @@ def run(kind: str, repeat: int, folder: Path, jobs: int) -> None:
     own.mkdir(exist_ok=True)
     base, novel = getattr(data, kind)(images, repeat)
     start = time.monotonic()
-    for stage in getattr(plan, kind)(repeat, base, novel, own):
-        with ThreadPoolExecutor(jobs) as pool:
-            list(pool.map(lambda command: call(command, own), stage))
-    print(f"{kind}, repeat {repeat + 1}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    try:
+        for stage in getattr(plan, kind)(repeat, base, novel, own):
+            with ThreadPoolExecutor(jobs) as pool:
+                list(pool.map(lambda command: call(command, own), stage))
+    finally:
+        seconds = spend(own / "seconds", time.monotonic() - start)
+    print(f"{kind}, repeat {repeat + 1}: {seconds:.0f} s", file=sys.stderr, flush=True)
     (own / "done").touch()
 
 
@@ -74,11 +75,11 @@ def call(command: plan.Command, own: Path) -> None:
         document.with_suffix(".partial").replace(document)
 
 
-def spend(folder: Path, seconds: float) -> None:
-    """Add to the time that all calls of this command took together."""
-    file = folder / "seconds.json"
-    before = json.loads(file.read_text()) if file.is_file() else 0.0
-    file.write_text(json.dumps(before + seconds))
+def spend(file: Path, seconds: float) -> float:
+    """Add to the time that all calls of this command took together; returns it."""
+    total = seconds + (float(file.read_text()) if file.is_file() else 0.0)
+    file.write_text(f"{total}")
+    return total
 
 
 if __name__ == "__main__":

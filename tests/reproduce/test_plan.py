@@ -35,7 +35,6 @@ def test_every_command_parses_and_uses_only_what_an_earlier_stage_makes(kind: st
 def test_the_table_replaces_its_own_section_alone(tmp_path: Path) -> None:
     file = tmp_path / "RESULTS.md"
     file.write_text(f"# Results\n\n## Before\n\nx\n\n{claims.HEADING}\n\nstale\n\n## After\n\ny\n")
-    (tmp_path / "seconds.json").write_text("600")
     for repeat, gain in enumerate((5.0, 6.0)):
         nets = [f"net-s{seed}" for seed in plan.seeds(repeat)]
         top1 = {**dict.fromkeys(nets, 0.8), ",".join(nets[:2]): 0.80 + gain / 100, ",".join(nets): 0.9, "wide": 0.8,
@@ -43,6 +42,7 @@ def test_the_table_replaces_its_own_section_alone(tmp_path: Path) -> None:
         folder = tmp_path / f"fashion-r{repeat}"
         folder.mkdir()
         (folder / "done").touch()
+        (folder / "seconds").write_text("300")
         rows = [{"features": name, "top1": value} for name, value in top1.items()]
         (folder / "linear.json").write_text(json.dumps({"rows": rows}))
         for name in (*(f"{net}-tuned" for net in nets), "init-cat", "two-stage"):
@@ -52,6 +52,7 @@ def test_the_table_replaces_its_own_section_alone(tmp_path: Path) -> None:
     assert text.startswith("# Results\n\n## Before\n\nx\n\n")
     assert text.endswith("## After\n\ny\n")
     assert "stale" not in text
+    assert "its fastest repeat: fashion 300 s)" in text
     assert "| linear probe: CAT2 | 85.50 ± 6.36 | 43.3 |" in text
     assert "| (a) CAT5 > five trained jointly | -5.00 ± 0.00 | no, the opposite (0 of 2 repeats) |" in text
     assert "| (a) CAT2 > one network | +5.50 ± 6.36 | unclear (2 of 2 repeats) |" in text
