@@ -117,7 +117,8 @@ def _open(
     A val split without features, or that is train or test itself, is none: a part of train takes its place.
     """
     roles = {"train": config.train, "val": config.val, "test": config.test}
-    if config.val in (config.train, config.test) or not backbones(root, dataset_name(config.dataset), config.val):
+    used = (config.train,) if config.test_dataset else (config.train, config.test)
+    if config.val in used or not backbones(root, dataset_name(config.dataset), config.val):
         del roles["val"]
     elsewhere = {"test": config.test_dataset} if config.test_dataset else {}
     first = {
