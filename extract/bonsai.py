@@ -8,10 +8,9 @@ with the settings of TjuJianyu/RFC scripts/camelyon17: weight decay 0.01; in syn
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -68,10 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from extract.allocator import keep_memory
 
     keep_memory()
-    from extract.jobs import trained_table
+    from extract.jobs import print_rows
 
-    rows = [row for config in asked for row in bonsai(arch, config, rounds)]
-    print(json.dumps([asdict(row) for row in rows], indent=1) if as_json else trained_table(rows))
+    print_rows([row for config in asked for row in bonsai(arch, config, rounds)], as_json=as_json)
     return 0
 
 

@@ -1,11 +1,10 @@
 """`python -m extract.distill`: one network that learns what several know, under one head for each of them."""
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from extract.training_config import TrainConfig, add_flags, names, recipe_table, seeds, split_options
@@ -72,12 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from extract.allocator import keep_memory
 
     keep_memory()
-    from extract.jobs import trained_table
-    from extract.ranks import first
+    from extract.jobs import print_rows
 
-    rows = [distill(lesson, config) for config in asked]
-    if first():
-        print(json.dumps([asdict(row) for row in rows], indent=1) if as_json else trained_table(rows))
+    print_rows([distill(lesson, config) for config in asked], as_json=as_json)
     return 0
 
 

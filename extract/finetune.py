@@ -2,11 +2,10 @@
 
 import argparse
 import itertools
-import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from extract.training_config import TrainConfig, add_flags, names, numbers, recipe_table, split_options
@@ -63,12 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from extract.allocator import keep_memory
 
     keep_memory()
-    from extract.jobs import trained_table
-    from extract.ranks import first
+    from extract.jobs import print_rows
 
-    rows = [finetune(parts, config, *grid) for parts, config in asked]
-    if first():
-        print(json.dumps([asdict(row) for row in rows], indent=1) if as_json else trained_table(rows))
+    print_rows([finetune(parts, config, *grid) for parts, config in asked], as_json=as_json)
     return 0
 
 

@@ -1,6 +1,7 @@
 """From what the user asked for to a run of the loop, and what it leaves: a backbone, its head, a record."""
 
 import importlib
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -229,6 +230,12 @@ def _leave(config: TrainConfig, row: Trained, data: Labelled) -> None:
         write_record(
             root, Record(kind="train", config=asdict(config), targets=data.targets, metrics=metrics, seconds=seconds)
         )
+
+
+def print_rows(rows: Sequence[Trained], *, as_json: bool) -> None:
+    """What a training command has to say on stdout: a table or one JSON document, from the first rank alone."""
+    if ranks.first():
+        print(json.dumps([asdict(row) for row in rows], indent=1) if as_json else trained_table(rows))
 
 
 def trained_table(rows: Sequence[Trained]) -> str:

@@ -1,7 +1,6 @@
 """`python -m extract.pretrain`: train a network from scratch, once for each seed; each becomes a backbone by name."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -67,14 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from extract.allocator import keep_memory
 
     keep_memory()
-    from dataclasses import asdict
+    from extract.jobs import print_rows
 
-    from extract.jobs import trained_table
-    from extract.ranks import first
-
-    rows = [pretrain(arch, config) for config in asked]
-    if first():
-        print(json.dumps([asdict(row) for row in rows], indent=1) if as_json else trained_table(rows))
+    print_rows([pretrain(arch, config) for config in asked], as_json=as_json)
     return 0
 
 
