@@ -19,9 +19,9 @@ TOP = Path(__file__).parents[2]
 sys.path[:0] = [str(TOP), str(Path(__file__).parent)]
 
 import claims  # noqa: E402
+import pictures  # noqa: E402
 import plan  # noqa: E402
 
-import data  # noqa: E402
 from store.errors import UserError  # noqa: E402
 
 
@@ -33,8 +33,11 @@ def main() -> int:
     p.add_argument("--jobs", type=int, default=2, help="commands side by side (%(default)s)")
     options = p.parse_args()
     folder = options.folder.resolve()
+    kinds = (options.only,) if options.only else ("fashion", "emoji")
+    for kind in kinds:
+        pictures.check(kind)
     for repeat in range(options.repeats):
-        for kind in (options.only,) if options.only else ("fashion", "emoji"):
+        for kind in kinds:
             run(kind, repeat, folder, options.jobs)
     print(claims.write(folder, options.repeats, TOP / "docs/RESULTS.md"))
     return 0
@@ -47,7 +50,7 @@ def run(kind: str, repeat: int, folder: Path, jobs: int) -> None:
         return
     images.mkdir(parents=True, exist_ok=True)
     own.mkdir(exist_ok=True)
-    base, novel = getattr(data, kind)(images, repeat)
+    base, novel = getattr(pictures, kind)(images, repeat)
     start = time.monotonic()
     try:
         for stage in getattr(plan, kind)(repeat, base, novel, own):

@@ -10,7 +10,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import claims
+import pictures
 import plan
+
+from store.errors import BadValue
 
 CLI = {"extract": "extract.cli", "probe": "probe.cli", "fewshot": "fewshot.cli"}
 
@@ -30,6 +33,13 @@ def test_every_command_parses_and_uses_only_what_an_earlier_stage_makes(kind: st
             assert {name.partition("@")[0] for name in used} <= before
             made |= {options["name"]} if options.get("name") else set()
     assert len(made) > plan.NETS
+
+
+@pytest.mark.parametrize(("kind", "other"), [("fashion", "emoji"), ("emoji", "fashion")])
+def test_missing_pictures_are_named_before_any_work(monkeypatch: pytest.MonkeyPatch, kind: str, other: str) -> None:
+    monkeypatch.setattr(pictures, "is_present", lambda name: False)
+    with pytest.raises(BadValue, match=rf"--download; or do the other half: --only {other}"):
+        pictures.check(kind)
 
 
 def test_the_table_replaces_its_own_section_alone(tmp_path: Path) -> None:

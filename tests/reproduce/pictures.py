@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from extract.datasets import is_present, open_dataset
+from extract.datasets import default_data_root, is_present, open_dataset
 from extract.images import decode
+from store.errors import BadValue
 
 BASE_IMAGES, NOVEL_IMAGES, TEST_IMAGES = 300, 100, 500
 """Of each Fashion-MNIST class."""
@@ -22,11 +23,17 @@ BASE_CLASSES, FEWEST = 30, 24
 """Emoji: subcategories to pretrain on; images that a subcategory must have to take part."""
 SIDE = 40
 """Of the emoji's PNG files."""
-EMOJI_MISSING = (
-    "the emoji of Google and Twitter are not here, OpenMoji alone takes their place; to fetch them: "
-    "python -m extract --backbone pixels --dataset emoji --download"
-)
 Row = dict[str, str]
+
+
+def check(kind: str) -> None:
+    """Raise `BadValue` where the pictures of one half are not here: before hours, not after."""
+    dataset, other = {"fashion": ("fashion_mnist", "emoji"), "emoji": ("emoji", "fashion")}[kind]
+    if not is_present(dataset):
+        raise BadValue(
+            f"{dataset} is not in {default_data_root()}; fetch it: python -m extract --backbone pixels "
+            f"--dataset {dataset} --download; or do the other half: --only {other}"
+        )
 
 
 def fashion(folder: Path, repeat: int) -> tuple[str, str]:
@@ -75,13 +82,10 @@ def emoji(folder: Path, repeat: int) -> tuple[str, str]:
 
 
 def _emoji(folder: Path) -> Iterable[Row]:
-    dataset = "emoji" if is_present("emoji") else "openmoji"
-    if dataset == "openmoji":
-        print(EMOJI_MISSING, flush=True)
     for split in ("train", "val", "test"):
-        images = open_dataset(dataset, split)
+        images = open_dataset("emoji", split)
         category = images.samples.target("subcategory")
-        same = images.samples.target("emoji") if dataset == "emoji" else None
+        same = images.samples.target("emoji")
         for row, sample in enumerate(images.samples.ids):
             path = folder / "emoji" / f"{sample.replace('/', '_')}.png"
             if not path.is_file():
@@ -89,7 +93,7 @@ def _emoji(folder: Path) -> Iterable[Row]:
                 picture = Image.fromarray(decode(images.read(row)).permute(1, 2, 0).numpy())
                 picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(path)
             label = category.classes[category.index[row]]
-            name = same.classes[same.index[row]] if same else sample
+            name = same.classes[same.index[row]]
             yield {"path": str(path.relative_to(folder)), "label": label, "split": "train", "emoji": name}
 
 
