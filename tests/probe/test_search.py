@@ -139,7 +139,7 @@ def test_chunks_of_rows_and_walks_at_a_time_change_nothing(stored, capsys, monke
         (["run*", "--budget", "0"], BadValue, "--budget 0: at least 1"),
         (["run*", "--budget", "4"], BadValue, "--budget 4: --features names 3 candidates; give 3 or fewer"),
         (["run*", "--limit", "0"], BadValue, "--limit 0: at least 1"),
-        (["run*", "--memory", "1MB"], BadValue, r"too little: 3 candidates of 12 columns .* need 0"),
+        (["run*", "--memory", "1MB"], BadValue, r"too little: 3 candidates of 12 columns .* need \d"),
         (
             ["run0,run0[0:2]", "--weight-decay", "1,0"],
             BadValue,
