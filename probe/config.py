@@ -37,7 +37,7 @@ class ProbeConfig:
     """With an objective: the split of the training groups to tune on; `val` is that of other groups."""
     test: str = "test"
     test_dataset: str | None = None
-    """Another dataset whose `test` split scores the heads, on the classes that it has: imagenet_a for imagenet."""
+    """Another dataset whose `test` split scores the heads, on the classes that it has: imagenet-a for imagenet."""
     solver: str = "lbfgs"
     weight_decay: tuple[float, ...] | None = None
     """λ of mean loss + λ/2 |W|², bias unpenalised; None: the solver's own grid."""
