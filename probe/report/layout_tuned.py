@@ -94,34 +94,34 @@ def _joint(experiment: str, row: str, names: Sequence[str], dataset: str) -> Ent
 
 
 def _staged(experiment: str, row: str, names: Sequence[str], dataset: str) -> Entry:
-    tuned = [f"{name}-{dataset}" for name in names]
-    first = " ".join(f"--backbone {name}" for name in names)
-    return Entry(
-        row=row,
-        column=dataset,
-        paper=(experiment, dataset, row),
-        match=_match(dataset, ",".join(f"{name}:raw" for name in tuned)),
-        commands=[
-            f"python -m extract.finetune {first} --dataset {dataset}",
-            extraction(tuned, dataset),
-            _from_average(tuned, dataset),
-        ],
-    )
+    tuned = _tuned(names, dataset)
+    features = ",".join(f"{name}:raw" for name in tuned)
+    return _fine_tuned(experiment, row, names, dataset, features, _from_average(tuned, dataset))
 
 
 def _averaged(experiment: str, row: str, names: Sequence[str], dataset: str) -> Entry:
-    tuned = [f"{name}-{dataset}" for name in names]
+    features = ",".join(_tuned(names, dataset))
+    asked = f"--features {shlex.quote(features)} --dataset {dataset}{test_flag(dataset)}"
+    last = f"python -m probe {asked} {PAPER_PROBE} --sub"
+    return _fine_tuned(experiment, row, names, dataset, f"{features} (sub, logits)", last)
+
+
+def _tuned(names: Sequence[str], dataset: str) -> list[str]:
+    return [f"{name}-{dataset}" for name in names]
+
+
+def _fine_tuned(experiment: str, row: str, names: Sequence[str], dataset: str, features: str, last: str) -> Entry:
+    """Networks fine-tuned each by itself, extracted, and then `last`, whose record has these `features`."""
     first = " ".join(f"--backbone {name}" for name in names)
-    asked = shlex.quote(",".join(tuned))
     return Entry(
         row=row,
         column=dataset,
         paper=(experiment, dataset, row),
-        match=_match(dataset, f"{','.join(tuned)} (sub, logits)"),
+        match=_match(dataset, features),
         commands=[
             f"python -m extract.finetune {first} --dataset {dataset}",
-            extraction(tuned, dataset),
-            f"python -m probe --features {asked} --dataset {dataset}{test_flag(dataset)} {PAPER_PROBE} --sub",
+            extraction(_tuned(names, dataset), dataset),
+            last,
         ],
     )
 
