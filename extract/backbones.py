@@ -4,31 +4,14 @@ Files, addresses and names: TjuJianyu/RRL README.md, download_checkpoint.md and 
 docs/adding-a-backbone.md.
 """
 
-from dataclasses import dataclass
-
-from extract.models import ARCHITECTURES, find_architecture
-from extract.recipes import Recipe
-from extract.weights import Weights
+from extract.backbone import Backbone
+from extract.models.architectures import ARCHITECTURES, find_architecture
+from extract.weights.table import Weights
 from store.errors import BadValue, UnknownName
 
 FAIR = "https://dl.fbaipublicfiles.com/"
 GOOGLE = "https://storage.googleapis.com/vit_models/"
 LIST = "see  python -m extract --list"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Backbone:
-    name: str
-    arch: str
-    """A row of extract/models, or `torchvision:NAME`, `timm:NAME`, `module:function`."""
-    dim: int | None
-    """D, the columns this backbone adds to a concatenation; None: known once the network is built."""
-    weights: Weights | None
-    recipe: str | Recipe
-    """A row of extract/recipes.py; `own`: the preprocessing that comes with the network."""
-    note: str = ""
-    head: str | None = None
-    """The file of its classifier, where that is not in the weights: extract/trained.py."""
 
 
 def _row(name: str, arch: str, weights: Weights | None, note: str = "", recipe: str = "") -> Backbone:

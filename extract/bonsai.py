@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from extract.pretrain import configs
-from extract.training_config import TrainConfig, add_flags, recipe_table, seeds
+from extract.training.config import TrainConfig, add_flags, recipe_table, seeds
 from store.errors import BadValue
 from store.keys import dataset_name
 from store.runtime import run_command
@@ -23,9 +23,9 @@ from store.runtime import run_command
 if TYPE_CHECKING:
     import numpy as np
 
-    from extract.batches import TrainingData
-    from extract.jobs import Trained
-    from extract.labelled import Labelled
+    from extract.training.batches import TrainingData
+    from extract.training.jobs import Trained
+    from extract.training.labelled import Labelled
 
 SYNTHESIS_WEIGHT_DECAY = 1e-6
 SYNTHESIS_EPOCHS = 2
@@ -64,10 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         options["name"] = base if len(every) > 1 else f"{base}-s{every[0]}"
     asked = configs(options)
 
-    from extract.allocator import keep_memory
+    from extract.forward.allocator import keep_memory
 
     keep_memory()
-    from extract.jobs import print_rows
+    from extract.training.jobs import print_rows
 
     print_rows([row for config in asked for row in bonsai(arch, config, rounds)], as_json=as_json)
     return 0
@@ -78,12 +78,12 @@ def bonsai(arch: str, config: TrainConfig, rounds: int) -> "list[Trained]":
 
     Raises: BadValue: the networks so far get every image right, or none: there is nothing to discover.
     """
-    from extract.group_losses import GroupDro
-    from extract.jobs import Network, run
-    from extract.labelled import open_labelled
     from extract.loading import build_network
-    from extract.orders import order_of
     from extract.pretrain import own_recipe, pretrain
+    from extract.training.group_losses import GroupDro
+    from extract.training.jobs import Network, run
+    from extract.training.labelled import open_labelled
+    from extract.training.orders import order_of
 
     data, names = open_labelled(config), [f"{config.name}.r{k}" for k in range(rounds)]
     network = Network(arch=arch, trunk=lambda: build_network(arch), recipe=own_recipe(arch), made={})
@@ -131,10 +131,10 @@ def answers_of(name: str, data: "Labelled", config: TrainConfig) -> "np.ndarray"
     import torch
 
     from extract import ranks
-    from extract.batches import evaluation
+    from extract.forward.precision import pick_device
+    from extract.images.transforms import normalise
     from extract.loading import load, load_head
-    from extract.precision import pick_device
-    from extract.transforms import normalise
+    from extract.training.batches import evaluation
 
     loaded = load(name, backbones=config.backbones)
     device = ranks.local_device(pick_device(config.device))

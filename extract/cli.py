@@ -6,10 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from extract.config import ExtractConfig
-
-
-def names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+from store.flags import names
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -72,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         fetch_missing(config.dataset, config.data_root)
 
-    from extract.allocator import keep_memory
+    from extract.forward.allocator import keep_memory
 
     keep_memory()
     from dataclasses import asdict
@@ -96,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def check_names(config: ExtractConfig) -> None:
     """Refuse what no table knows before torch loads."""
     from extract.datasets import find_dataset
-    from extract.taps import split_name
+    from extract.forward.taps import split_name
 
     for name in config.backbone:
         split_name(name, config.backbones)

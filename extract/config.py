@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 
 from extract.datasets import default_data_root
-from extract.taps import split_name
+from extract.forward.taps import split_name
 from store.errors import BadValue
 from store.root import default_root
 
@@ -32,9 +32,9 @@ class ExtractConfig:
     """Where what was trained here lies; None: $BACKBONES, or data/backbones."""
     device: str = "auto"
     precision: str = "auto"
-    """auto, fp32, bf16 or fp16: extract/precision.py."""
+    """auto, fp32, bf16 or fp16: extract/forward/precision.py."""
     compile: str = "auto"
-    """auto, on or off: extract/compiling.py."""
+    """auto, on or off: extract/forward/compiling.py."""
     dtype: str = "float16"
     """What is stored."""
     backend: str = "zarr"

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from extract.training_config import TrainConfig, add_flags, names, recipe_table, seeds, split_options
+from extract.training.config import TrainConfig, add_flags, recipe_table, seeds, split_options
 from store.errors import BadValue, UnknownName
+from store.flags import names
 from store.keys import dataset_name
 from store.runtime import run_command
 
 if TYPE_CHECKING:
-    from extract.jobs import Trained
-    from extract.labelled import Labelled
+    from extract.training.jobs import Trained
+    from extract.training.labelled import Labelled
     from store.heads import StoredHead
 
 log = logging.getLogger("extract")
@@ -30,7 +31,7 @@ class Lesson:
     """An architecture."""
     teachers: tuple[str, ...]
     loss: str = "kl"
-    """kl, hard or features: extract/losses.py."""
+    """kl, hard or features: extract/training/losses.py."""
     temperature: float = 4.0
     """Of kl; between the 2.5 and 20 that Hinton et al. tried."""
     source: str = "auto"
@@ -68,10 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     lesson, asked = _asked(options)
 
-    from extract.allocator import keep_memory
+    from extract.forward.allocator import keep_memory
 
     keep_memory()
-    from extract.jobs import print_rows
+    from extract.training.jobs import print_rows
 
     print_rows([distill(lesson, config) for config in asked], as_json=as_json)
     return 0
@@ -80,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _asked(options: dict[str, Any]) -> tuple[Lesson, list[TrainConfig]]:
     """Raises UserError for what no run could use, before torch loads."""
     from extract.backbones import find_backbone
-    from extract.models import ARCHITECTURES, find_architecture
+    from extract.models.architectures import ARCHITECTURES, find_architecture
 
     student, teachers, dataset = options.pop("student"), options.pop("teachers"), options["dataset"]
     if not student or not teachers or not dataset:
@@ -114,13 +115,13 @@ def distill(lesson: Lesson, config: TrainConfig) -> "Trained":
     from torch import nn
 
     from extract import ranks
-    from extract.classifier import make_head
-    from extract.jobs import Network, image_recipe, run
+    from extract.forward.precision import pick_device
     from extract.loading import build_network, load
-    from extract.losses import Distillation, Regression
-    from extract.precision import pick_device
     from extract.pretrain import own_recipe
-    from extract.teachers import Answers, Live, Stored, open_stored
+    from extract.training.classifier import make_head
+    from extract.training.jobs import Network, image_recipe, run
+    from extract.training.losses import Distillation, Regression
+    from extract.training.teachers import Answers, Live, Stored, open_stored
     from store.moments import moments
     from store.root import open_root
 
@@ -193,7 +194,7 @@ def teacher_heads(lesson: Lesson, config: TrainConfig) -> "list[StoredHead]":
 
 def _open(config: TrainConfig, classes: list[tuple[str, ...]]) -> "Labelled":
     """The training images; with labels, for the log, only where the teachers' classes are the labels'."""
-    from extract.labelled import open_labelled
+    from extract.training.labelled import open_labelled
 
     if len(set(classes)) == 1 and classes[0]:
         try:

@@ -73,7 +73,7 @@ def decoders() -> Check:
     from PIL import Image, features
     from torchvision.io import ImageReadMode, decode_jpeg
 
-    from extract.images import decode
+    from extract.images.decoding import decode
 
     y, x = np.mgrid[0:96, 0:128]
     picture = np.stack([2 * x % 256, 2 * y, (x + y) % 256], axis=2).astype(np.uint8)
@@ -92,7 +92,7 @@ def decoders() -> Check:
 def weights(root: str | None) -> Check:
     from extract.backbones import BACKBONES
     from extract.trained import trained_names
-    from extract.weights import find_weights
+    from extract.weights.table import find_weights
 
     there = []
     for name, row in BACKBONES.items():

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from extract.backbones import ALIASES, BACKBONES, Backbone, find_backbone
-from extract.weights import LICENCES, Weights, candidates, default_root
+from extract.backbone import Backbone
+from extract.backbones import ALIASES, BACKBONES, find_backbone
+from extract.weights.table import LICENCES, Weights, candidates, default_root
 from store.errors import BadValue, UserError
 from store.runtime import run_command
 from store.tables import text_table
@@ -108,7 +109,7 @@ def _list_text(rows: list[dict[str, str]]) -> str:
 
 def fetch(row: Backbone, root: str | None) -> Fetched:
     """Bring one backbone's weights below the root, unless they are there; a failure is a row too."""
-    from extract.receive import receive
+    from extract.weights.receive import receive
 
     try:
         weights = _weights(row)

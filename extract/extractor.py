@@ -15,15 +15,15 @@ from extract.claims import Claims
 from extract.config import ExtractConfig
 from extract.datasets import open_dataset, splits_of
 from extract.datasets.common import Images
-from extract.images import Decoded
+from extract.forward.network import Network
+from extract.forward.packing import in_packs
+from extract.forward.precision import Forward, pick_device
+from extract.forward.taps import split_name
+from extract.images.decoding import Decoded
+from extract.images.recipes import Recipe, for_dataset
 from extract.loading import load
-from extract.network import Network
 from extract.outcome import Made, made_row, record
-from extract.packing import in_packs
 from extract.pipeline import Lane, Output, Seconds, fill
-from extract.precision import Forward, pick_device
-from extract.recipes import Recipe, for_dataset
-from extract.taps import split_name
 from store.errors import BadImage, BadValue, RootError
 from store.fingerprint import Fingerprint
 from store.keys import FeatureKey

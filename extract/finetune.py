@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from extract.training_config import TrainConfig, add_flags, names, numbers, recipe_table, split_options
-from extract.training_recipes import TRAINING_RECIPES
+from extract.training.config import TrainConfig, add_flags, recipe_table, split_options
+from extract.training.recipes import TRAINING_RECIPES
 from store.errors import BadValue
+from store.flags import names, numbers
 from store.keys import dataset_name
 from store.runtime import run_command
 
 if TYPE_CHECKING:
-    from extract.jobs import Network, Trained
     from extract.loading import Loaded
+    from extract.training.jobs import Network, Trained
 
 log = logging.getLogger("extract")
 RECIPE_OF = {"inat18": "finetune_inat18", "camelyon17": "wilds"}
@@ -59,10 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     grid = options.pop("lr"), options.pop("weight_decay"), options.pop("grid")
     asked = [(parts, _config(parts, options)) for parts in every]
 
-    from extract.allocator import keep_memory
+    from extract.forward.allocator import keep_memory
 
     keep_memory()
-    from extract.jobs import print_rows
+    from extract.training.jobs import print_rows
 
     print_rows([finetune(parts, config, *grid) for parts, config in asked], as_json=as_json)
     return 0
@@ -93,10 +94,10 @@ def finetune(
     Without a val split a fifth of train chooses, and the best is trained again on all of it.
     """
     from extract import ranks
-    from extract.jobs import run
-    from extract.labelled import hold_out, open_labelled
-    from extract.run_folder import adopt
     from extract.trained import folder_of
+    from extract.training.jobs import run
+    from extract.training.labelled import hold_out, open_labelled
+    from extract.training.run_folder import adopt
 
     row = TRAINING_RECIPES[config.recipe]
     members = [
@@ -125,9 +126,9 @@ def _network(parts: Sequence[str], config: TrainConfig) -> "Network":
     from torch import nn
 
     from extract.backbones import find_backbone
-    from extract.jobs import Network
     from extract.loading import load
     from extract.models.joint import SideBySide
+    from extract.training.jobs import Network
 
     def loaded() -> "list[Loaded]":
         return [load(name, backbones=config.backbones) for name in parts]
@@ -141,7 +142,7 @@ def _network(parts: Sequence[str], config: TrainConfig) -> "Network":
         if other.recipe != first.recipe and config.images is None:
             raise BadValue(
                 f"{first.name} and {other.name} see their images differently, a joint trunk sees them once: "
-                "name how with --images, a row of extract/recipes.py"
+                "name how with --images, a row of extract/images/recipes.py"
             )
     return Network(
         arch="+".join(find_backbone(name, config.backbones).arch for name in parts),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extract.training_config import names
+from store.flags import names
 from store.root import default_root, open_root
 from store.runtime import run_command
 from store.tables import text_table

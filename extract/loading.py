@@ -11,16 +11,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from extract.backbones import Backbone, find_backbone
-from extract.checkpoints import Parts, check, flat
-from extract.containers import open_container
-from extract.layouts import LAYOUTS
-from extract.models import find_architecture
+from extract.backbone import Backbone
+from extract.backbones import find_backbone
+from extract.checkpoints.containers import open_container
+from extract.checkpoints.layouts import LAYOUTS
+from extract.checkpoints.parts import Parts, check, flat
+from extract.images.recipes import RECIPES, Recipe
+from extract.models.architectures import find_architecture
 from extract.models.foreign import Foreign, build_foreign, measure_dim
 from extract.models.joint import SideBySide
 from extract.models.untrained import fill_untrained
-from extract.recipes import RECIPES, Recipe
-from extract.weights import Weights, find_weights, sha256_file, verify_file
+from extract.weights.table import Weights, find_weights, sha256_file, verify_file
 from store.errors import BadValue
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from extract.claims import Claims
 from extract.datasets.common import Images
-from extract.images import Decoded, decoded
-from extract.precision import Forward
-from extract.recipes import Recipe
+from extract.forward.precision import Forward
+from extract.images.decoding import Decoded, decoded
+from extract.images.recipes import Recipe
 from store.writer import CONTENT_BYTES, FeatureWriter
 
 clock = time.perf_counter

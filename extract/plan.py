@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from extract.config import ExtractConfig
 from extract.datasets.common import Images
 from extract.extractor import check_room, missing_bytes, open_writer, work
-from extract.images import prepare
-from extract.network import Network
-from extract.recipes import Recipe
+from extract.forward.network import Network
+from extract.images.decoding import prepare
+from extract.images.recipes import Recipe
 from store.root import open_root
 
 TRIAL_IMAGES = 16

@@ -5,14 +5,14 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from extract.training_config import TrainConfig, add_flags, recipe_table, seeds, split_options
+from extract.training.config import TrainConfig, add_flags, recipe_table, seeds, split_options
 from store.errors import BadValue, UnknownName
 from store.keys import dataset_name
 from store.runtime import run_command
 
 if TYPE_CHECKING:
-    from extract.jobs import Trained
-    from extract.recipes import Recipe
+    from extract.images.recipes import Recipe
+    from extract.training.jobs import Trained
 
 RECIPE_OF = {"camelyon17": "wilds", "miniimagenet": "fewshot", "cub": "fewshot"}
 """Dataset -> training recipe where none is named; else `imagenet`."""
@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def configs(options: dict[str, Any]) -> list[TrainConfig]:
     """One for each seed. Raises `BadValue`, `UnknownName`."""
-    from extract.models import ARCHITECTURES, find_architecture
+    from extract.models.architectures import ARCHITECTURES, find_architecture
 
     arch, name, every = options.pop("arch"), options.pop("name"), options.pop("seed")
     if not arch or not options["dataset"]:
@@ -63,10 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arch = options["arch"]
     asked = configs(options)
 
-    from extract.allocator import keep_memory
+    from extract.forward.allocator import keep_memory
 
     keep_memory()
-    from extract.jobs import print_rows
+    from extract.training.jobs import print_rows
 
     print_rows([pretrain(arch, config) for config in asked], as_json=as_json)
     return 0
@@ -74,9 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def pretrain(arch: str, config: TrainConfig) -> "Trained":
     """Train one network."""
-    from extract.jobs import Network, run
-    from extract.labelled import open_labelled
     from extract.loading import build_network
+    from extract.training.jobs import Network, run
+    from extract.training.labelled import open_labelled
 
     made = {"command": "pretrain"}
     network = Network(arch=arch, trunk=lambda: build_network(arch), recipe=own_recipe(arch), made=made)
@@ -85,9 +85,9 @@ def pretrain(arch: str, config: TrainConfig) -> "Trained":
 
 def own_recipe(arch: str) -> "Recipe":
     """How an architecture's images are prepared where nobody says otherwise."""
-    from extract.models import find_architecture
+    from extract.images.recipes import RECIPES
+    from extract.models.architectures import find_architecture
     from extract.models.foreign import build_foreign
-    from extract.recipes import RECIPES
 
     row = find_architecture(arch)
     return RECIPES[row.recipe] if row else build_foreign(arch, given=True).recipe

@@ -5,7 +5,8 @@
     head.safetensors       weight (C, D) and bias (C,), or weight alone for a cosine head; where it has one
     e10/                   a snapshot after 10 epochs, the same files: `<name>@e10`
 
-While a run goes on there are also run.json, log.jsonl and checkpoint.pt: extract/run_folder.py. Imports no torch.
+While a run goes on there are also run.json, log.jsonl and checkpoint.pt: extract/training/run_folder.py.
+Imports no torch.
 """
 
 import json
@@ -16,10 +17,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from extract.backbones import Backbone
-from extract.models import find_architecture
-from extract.recipes import Augment, Recipe
-from extract.weights import Weights
+from extract.backbone import Backbone
+from extract.images.recipes import Augment, Recipe
+from extract.models.architectures import find_architecture
+from extract.weights.table import Weights
 from store.errors import BadValue
 from store.keys import check_name
 

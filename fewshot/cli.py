@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from fewshot.classifiers import CLASSIFIERS
 from fewshot.config import ALL, TRANSFORMS, Crossing, FewshotConfig, Settings, Span
 from store.errors import BadValue, UnknownName
+from store.flags import names
 from store.root import default_root
-
-
-def names(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -72,12 +69,12 @@ def read_config(args: argparse.Namespace) -> FewshotConfig:
     return FewshotConfig(
         features=tuple(dict.fromkeys(features)),
         dataset=args.dataset,
-        splits=names(args.split),
+        splits=names(args.split or ""),
         target=args.target,
-        classes=names(args.classes),
+        classes=names(args.classes or ""),
         store=args.store,
         ways=ALL if args.ways == "all" else Span.parse("--ways", args.ways, least=2),
-        shots=tuple(Span.parse("--shots", text) for text in names(args.shots)),
+        shots=tuple(Span.parse("--shots", text) for text in names(args.shots or "")),
         queries=args.queries,
         episodes=args.episodes,
         repeats=args.repeats,

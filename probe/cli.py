@@ -7,42 +7,8 @@ from collections.abc import Sequence
 from probe.config import BATCH_NORMS, OBJECTIVES, PRECISIONS, SELECT, SHARDS, TUNINGS, ProbeConfig
 from probe.solvers import SOLVERS
 from store.errors import BadValue, UnknownName
+from store.flags import integers, names, numbers, size
 from store.root import default_root, open_root
-
-UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-
-
-def floats(text: str) -> tuple[float, ...]:
-    """`1e-6,1e-5` -> numbers, none negative."""
-    try:
-        values = tuple(float(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 1e-6,1e-5") from None
-    if not values or not all(0 <= value < float("inf") for value in values):
-        raise argparse.ArgumentTypeError(f"{text!r} must be finite numbers, none negative")
-    return values
-
-
-def integers(text: str) -> tuple[int, ...]:
-    """`10,20` -> numbers, none negative."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(part.isdecimal() for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 10,20")
-    return tuple(int(part) for part in parts)
-
-
-def names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def size(text: str) -> int:
-    """`4GB`, `512MB` -> bytes."""
-    number = text.strip().lower().removesuffix("b")
-    unit = number[-1:] if number[-1:].isalpha() else ""
-    try:
-        return int(float(number.removesuffix(unit)) * UNITS[unit])
-    except (ValueError, KeyError):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 4GB or 500MB") from None
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -70,11 +36,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--test-dataset", metavar="NAME", help="take --test from another dataset, with some of these classes"
     )
     p.add_argument("--solver", help=f"{default.solver}, with --objective balanced; --list shows all")
-    p.add_argument("--weight-decay", type=floats, metavar="1e-6,1e-5", help="grid; the solver's own by default")
+    p.add_argument("--weight-decay", type=numbers, metavar="1e-6,1e-5", help="grid; the solver's own by default")
     g = p.add_argument_group("out of distribution", "Needs --group. Both tunings come from one run; --select heads it.")
     g.add_argument("--objective", type=names, default=(), metavar="erm,vrex", help=f"of {', '.join(OBJECTIVES)}")
     g.add_argument(
-        "--penalty", type=floats, default=default.penalty, metavar="0,1,10", help="of vrex: a grid (9 of them)"
+        "--penalty", type=numbers, default=default.penalty, metavar="0,1,10", help="of vrex: a grid (9 of them)"
     )
     g.add_argument(
         "--anneal", type=integers, default=default.anneal, metavar="0,500", help="of vrex: steps without it, a grid (0)"
@@ -88,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     g.add_argument("--wilds", metavar="DIR", help="write predictions of camelyon17 as WILDS' evaluator reads them")
     g = p.add_argument_group("sgd and cosine, and --objective")
     g.add_argument(
-        "--lr", type=floats, default=default.lr, metavar="0.1,0.01", help="grid; the solver's own by default"
+        "--lr", type=numbers, default=default.lr, metavar="0.1,0.01", help="grid; the solver's own by default"
     )
     g.add_argument(
         "--seeds",

@@ -21,7 +21,7 @@ class ProbeConfig:
     target: str = "label"
     group: str | None = None
     """A target column that names each sample's group: accuracy is also given per group and for the worst. With an
-    objective also COLUMN=TRAIN:TUNE:TEST, which groups have which part: probe/groups.py.
+    objective also COLUMN=TRAIN:TUNE:TEST, which groups have which part: probe/ood/groups.py.
     """
     objective: tuple[str, ...] = ()
     """erm, vrex, groupdro: over the risks of the groups; (): plain probing."""

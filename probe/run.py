@@ -5,8 +5,8 @@ from typing import IO, Any
 
 from probe import ranks
 from probe.config import ProbeConfig
-from probe.ood import run_objectives
-from probe.ood_table import ood_table, summaries
+from probe.ood.run import run_objectives
+from probe.ood.table import ood_table, summaries
 from probe.probing import pick_device, probe
 from probe.table import table
 from store.root import Root

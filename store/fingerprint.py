@@ -33,7 +33,7 @@ class Fingerprint:
     """The module whose output is pooled; `features` is the last one before the head."""
     pooling: str
     recipe: Mapping[str, Any]
-    """Decoder, resize, crop, normalisation and view: extract/transforms.py."""
+    """Decoder, resize, crop, normalisation and view: extract/images/transforms.py."""
     precision: str
     """Precision class of the forward pass: fp32, bf16, fp16."""
     dtype: str

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from extract.recipes import RECIPES, Recipe
-from extract.transforms import input_size
-from extract.weights import Weights
+from extract.images.recipes import RECIPES, Recipe
+from extract.images.transforms import input_size
+from extract.weights.table import Weights
 from store.errors import BadValue, UnknownName
 
 
@@ -148,7 +148,9 @@ def _own(arch: str, module: str, function: str, *, given: bool) -> Foreign:
     recipe = getattr(net, "recipe", None)
     if not isinstance(recipe, Recipe):
         if (recipe := recipe or "imagenet_224") not in RECIPES:
-            raise UnknownName("recipe", str(recipe), RECIPES, f"{arch}().recipe names a row of extract/recipes.py")
+            raise UnknownName(
+                "recipe", str(recipe), RECIPES, f"{arch}().recipe names a row of extract/images/recipes.py"
+            )
         recipe = RECIPES[recipe]
     source = inspect.getsourcefile(inspect.unwrap(build))
     digest = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16] if source else ""

@@ -12,12 +12,9 @@ from probe.report.layout import index_of
 from probe.report.layouts import LAYOUTS
 from probe.report.tables import FORMATS, Table
 from store.errors import BadValue, UnknownName
+from store.flags import names
 from store.keys import dataset_name
 from store.root import Root, default_root, open_root
-
-
-def names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
-from extract.allocator import keep_memory
+from extract.forward.allocator import keep_memory
 
 keep_memory()
 
@@ -28,11 +28,11 @@ from PIL import Image  # noqa: E402
 from extract import extractor  # noqa: E402
 from extract.config import ExtractConfig  # noqa: E402
 from extract.datasets.common import Images  # noqa: E402
-from extract.images import decoded, prepare  # noqa: E402
+from extract.forward.network import CPU_BATCH, Network  # noqa: E402
+from extract.forward.precision import Forward  # noqa: E402
+from extract.images.decoding import decoded, prepare  # noqa: E402
+from extract.images.recipes import Recipe  # noqa: E402
 from extract.loading import load  # noqa: E402
-from extract.network import CPU_BATCH, Network  # noqa: E402
-from extract.precision import Forward  # noqa: E402
-from extract.recipes import Recipe  # noqa: E402
 from store.records import read_records  # noqa: E402
 from store.root import open_root  # noqa: E402
 from store.samples import Samples  # noqa: E402
@@ -70,7 +70,7 @@ def line(what: str, figure: float, unit: str, ratio: float | None, goal: str) ->
 PLAIN = """
 import sys, time
 if sys.argv[2] == "kept":
-    from extract.allocator import keep_memory
+    from extract.forward.allocator import keep_memory
     keep_memory()
 import torch
 from extract.loading import load
@@ -211,7 +211,7 @@ def several_backbones(folder: Path, repeats: int) -> None:
 
 SHARED = """
 import sys
-from extract.allocator import keep_memory
+from extract.forward.allocator import keep_memory
 keep_memory()
 from extract.config import ExtractConfig
 from extract.extractor import run

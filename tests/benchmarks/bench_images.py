@@ -22,11 +22,11 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from extract.allocator import keep_memory
 from extract.datasets import open_dataset
-from extract.images import decoded
-from extract.recipes import RECIPES, Recipe
-from extract.transforms import normalise
+from extract.forward.allocator import keep_memory
+from extract.images.decoding import decoded
+from extract.images.recipes import RECIPES, Recipe
+from extract.images.transforms import normalise
 
 IMAGES, BATCH, REPEATS = 512, 32, 5
 

@@ -35,7 +35,7 @@ SIZES = (2, 5, 8)
 SHARED, OWN, BLOCK = 384, 128, 4096
 REPORT = """
 import sys
-from probe.search import main
+from probe.search.cli import main
 main(sys.argv[1:])
 print(open("/proc/self/status").read(), file=sys.stderr)
 """

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from extract.allocator import keep_memory
+from extract.forward.allocator import keep_memory
 
 keep_memory()
 
@@ -23,15 +23,15 @@ import torch  # noqa: E402
 from PIL import Image  # noqa: E402
 from torch import nn  # noqa: E402
 
-from extract.batches import TrainingData, batches, shuffled  # noqa: E402
 from extract.config import ExtractConfig  # noqa: E402
 from extract.datasets import open_dataset  # noqa: E402
 from extract.distill import Lesson, distill  # noqa: E402
 from extract.extractor import run as extract  # noqa: E402
-from extract.jobs import image_recipe  # noqa: E402
 from extract.loading import build_network  # noqa: E402
 from extract.pretrain import own_recipe, pretrain  # noqa: E402
-from extract.training_config import TrainConfig  # noqa: E402
+from extract.training.batches import TrainingData, batches, shuffled  # noqa: E402
+from extract.training.config import TrainConfig  # noqa: E402
+from extract.training.jobs import image_recipe  # noqa: E402
 
 CLASSES, BATCH, TEACHERS = 8, 64, 5
 

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from extract.backbones import ALIASES, BACKBONES, find_backbone
-from extract.models import ARCHITECTURES, find_architecture
-from extract.recipes import RECIPES
+from extract.images.recipes import RECIPES
+from extract.models.architectures import ARCHITECTURES, find_architecture
 from store.errors import BadValue, UnknownName
 
 

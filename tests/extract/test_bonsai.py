@@ -10,9 +10,9 @@ from PIL import Image
 from extract import bonsai, finetune, pretrain
 from extract.bonsai import answers_of, copies, taught
 from extract.cli import main as extract
-from extract.labelled import open_labelled
 from extract.trained import describe
-from extract.training_config import TrainConfig
+from extract.training.config import TrainConfig
+from extract.training.labelled import open_labelled
 from probe.cli import main as probe
 from store.errors import BadValue
 

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from extract.batches import Batch
 from extract.config import ExtractConfig
 from extract.datasets import open_dataset
 from extract.distill import main
 from extract.extractor import run as extract
+from extract.images.recipes import RECIPES
 from extract.loading import load
-from extract.losses import Distillation
-from extract.recipes import RECIPES
-from extract.teachers import Live, open_stored
 from extract.trained import describe
+from extract.training.batches import Batch
+from extract.training.losses import Distillation
+from extract.training.teachers import Live, open_stored
 from store.errors import BadValue, UnknownName, UserError
 from store.root import open_root
 
@@ -41,7 +41,7 @@ def with_views(small_nets: Path) -> Path:
 
 
 def test_stored_and_live_teachers_say_the_same_of_the_same_crops(with_views: Path) -> None:
-    from extract.batches import TrainingData, batches, shuffled
+    from extract.training.batches import TrainingData, batches, shuffled
 
     images, cpu = open_dataset("digits", "train"), torch.device("cpu")
     stored = open_stored(open_root(with_views / "s"), "digits", images, TEACHERS, cpu)

@@ -3,7 +3,8 @@ import json
 import pytest
 import torch
 
-from extract import doctor, images
+from extract import doctor
+from extract.images import decoding as images
 from store import doctor as store_doctor
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import torch
 
-from extract import fetch
 from extract.backbones import BACKBONES
 from extract.download import main
 from extract.loading import build, load
+from extract.weights import fetch
 from store.errors import BadValue
 from store.runtime import run_command
 

@@ -10,8 +10,8 @@ from extract.cli import main
 from extract.config import ExtractConfig
 from extract.datasets import open_dataset
 from extract.extractor import run
-from extract.network import Network
-from extract.precision import Forward
+from extract.forward.network import Network
+from extract.forward.precision import Forward
 from store import open_features
 from store.errors import BadImage, BadValue, SamplesMismatch
 from store.records import read_records
@@ -127,7 +127,7 @@ def test_backbones_that_do_not_fit_beside_each_other_take_turns(
 ) -> None:
     names = ("pixels", NET, "random:conv6")
     run(config(pictures, tmp_path / "together", backbone=names))
-    monkeypatch.setattr("extract.packing.free_memory", lambda device: 3.5e6)
+    monkeypatch.setattr("extract.forward.packing.free_memory", lambda device: 3.5e6)
     alive: list[int] = []
     everything: list[weakref.ref[Network]] = []
     ready = Network.ready

@@ -11,8 +11,8 @@ from PIL import Image
 
 from extract.config import ExtractConfig
 from extract.extractor import Made, run
+from extract.images.recipes import RECIPES
 from extract.loading import load
-from extract.recipes import RECIPES
 from store import open_features
 
 Run = Callable[..., Made]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from extract.images.recipes import RECIPES
 from extract.loading import load, load_head
 from extract.models import load_backbone
 from extract.models.resnet import resnet
-from extract.recipes import RECIPES
 from store.errors import BadValue, UnknownName
 
 
@@ -147,7 +147,7 @@ MEASURED = """
 import resource, sys
 import torch, torchvision
 from extract.loading import load
-from extract.models import resnet, foreign
+from extract.models.architectures import resnet, foreign
 used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 before = used()
 net = load("supervised_resnet50w2", weights=sys.argv[1]).net

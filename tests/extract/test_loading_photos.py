@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torchvision.transforms.v2.functional import pil_to_tensor
 
+from extract.images.transforms import crop_and_resize, normalise
 from extract.loading import load, load_head
-from extract.transforms import crop_and_resize, normalise
 
 CATS, ESPRESSO, PALACE = {281, 282, 283, 284, 285, 287}, {967}, {698}
 PHOTOS = {

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from extract.datasets import default_data_root, is_present, open_dataset
-from extract.images import decode
+from extract.images.decoding import decode
 from store.errors import BadValue
 
 BASE_IMAGES, NOVEL_IMAGES, TEST_IMAGES = 300, 100, 500

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from extract.datasets import DATASETS, open_dataset
-from extract.images import decode
+from extract.images.decoding import decode
 from store.errors import BadValue
 
 Make = Callable[[str], Path]

@@ -5,10 +5,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from extract.backbones import find_backbone
+from extract.images.transforms import input_size
 from extract.loading import build
-from extract.models import ARCHITECTURES
+from extract.models.architectures import ARCHITECTURES
 from extract.models.costs import COSTS
-from extract.transforms import input_size
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

@@ -1,0 +1,146 @@
+"""What a search works on: the backbones, and the rows that heads are fitted and scored on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from probe.config import ProbeConfig
+from probe.data import Streamed
+from probe.features import Block, column_ranges
+from probe.keep import cost
+from probe.probing import check_classes
+from probe.search.grams import Grams, Rows
+from probe.search.normal import Source, assemble
+from probe.search.scores import Scored
+from probe.select import VAL_PART
+from probe.splits import Split, class_names, open_split, stratified
+from store.errors import BadValue
+from store.features import backbones
+from store.keys import dataset_name
+from store.root import Root
+from store.samples import Targets
+
+
+@dataclass(frozen=True)
+class Candidates:
+    blocks: list[Block]
+    splits: dict[str, Split]
+    """By role: train, val where there is one, test where it is asked for."""
+    classes: tuple[str, ...]
+    ranges: list[tuple[int, int]]
+
+    @property
+    def dims(self) -> list[int]:
+        return [high - low for low, high in self.ranges]
+
+    def costs(self, members: Sequence[int]) -> dict[str, float]:
+        """dim, stored_bytes over the splits, and of the backbones together what their manifests tell."""
+        found: dict[str, float] = {"dim": sum(self.dims[i] for i in members), "stored_bytes": 0}
+        for split in self.splits.values():
+            sets = {split.x.parts[i].manifest.fingerprint: split.x.parts[i] for i in members}
+            size = sum(one.shape[0] * one.dim * np.dtype(one.manifest.dtype).itemsize for one in sets.values())
+            found["stored_bytes"] += size
+        return found | cost(sets.values())
+
+
+def open_candidates(
+    root: Root, config: ProbeConfig, blocks: list[Block], device: torch.device, *, test: bool
+) -> Candidates:
+    """Raises: BadValue: fewer than two candidates, or steps that a Gram matrix does not hold; what opening raises."""
+    blocks = list(dict.fromkeys(blocks))
+    if len(blocks) < 2:
+        raise BadValue(
+            f"--features {blocks[0]} is one candidate; a search needs two or more: a,b,c or globs such as 'a*'"
+        )
+    if odd := [str(block) for block in blocks if block.steps not in ((), ("std",))]:
+        raise BadValue(f"--features {odd[0]}: a search takes standardised blocks (the default), :raw and [low:high]")
+    roles = {"train": config.train}
+    if config.val != config.test and backbones(root, dataset_name(config.dataset), config.val):
+        roles["val"] = config.val
+    if test:
+        roles["test"] = config.test
+    first = [open_split(root, config, split, blocks, None, device) for split in roles.values()]
+    classes = class_names([split.target for split in first])
+    splits = {role: open_split(root, config, split, blocks, classes, device) for role, split in roles.items()}
+    check_classes(splits["train"].data, classes, config)
+    return Candidates(blocks, splits, classes, column_ranges(splits["train"].x, blocks))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One split's rows in parts."""
+
+    split: Split
+    ranges: list[tuple[int, int]]
+    grams: Grams
+    classes: np.ndarray
+
+    def source(self, parts: Sequence[int]) -> Source:
+        return Source(self.grams, self.split.x.parts, tuple(parts), self.classes)
+
+    def scored(self, part: int) -> np.ndarray:
+        """Rows of the concatenation in a part."""
+        return np.flatnonzero(self._part_N == part)
+
+    @property
+    def _part_N(self) -> np.ndarray:
+        rows, part_N = self.split.x.rows, self.grams.rows.part_N
+        return part_N if rows is None else part_N[rows]
+
+    def load(self, rows: np.ndarray) -> np.ndarray:
+        held: np.ndarray = Streamed(self.split.x, self.ranges).load(rows).x_ND.numpy()
+        return held
+
+    def labels(self, rows: np.ndarray) -> np.ndarray:
+        found: np.ndarray = self.classes[self.split.target.index[rows]]
+        return found
+
+
+def rounds(root: Root, found: Candidates, config: ProbeConfig, device: torch.device) -> tuple[list[Scored], int]:
+    """The rounds of `--select`, as `python -m probe` has them, and how many pairs of blocks had to be made.
+
+    Folds are drawn over the rows that have a class; what a backbone could not read is left out of them.
+    """
+    targets = {
+        role: found.splits[role].x.parts[0].samples.target(config.target)
+        for role in ("train", "val")
+        if role in found.splits
+    }
+    index = {name: i for i, name in enumerate(found.classes)}
+    tables = {role: np.array([index[name] for name in target.classes], np.int64) for role, target in targets.items()}
+    known = {role: np.flatnonzero(target.index >= 0) for role, target in targets.items()}
+    labels = {role: tables[role][target.index[known[role]]] for role, target in targets.items()}
+    if config.select == "kfold":
+        drawn = stratified(np.concatenate(list(labels.values())), config.folds, config.seed)
+        plan = [([part for part in range(config.folds) if part != k], k) for k in range(config.folds)]
+    elif "val" in targets:
+        drawn, plan = np.zeros(sum(map(len, known.values())), np.int64), [([0], 0)]
+    else:
+        drawn, plan = np.minimum(stratified(labels["train"], VAL_PART, config.seed), 1), [([1], 0)]
+    parts, made, edge = {}, 0, 0
+    for role, target in targets.items():
+        rows = _rows(target, known[role], drawn[edge : edge + len(known[role])])
+        edge += len(known[role])
+        parts[role] = _Part(
+            found.splits[role], found.ranges, Grams(root, found.splits[role].x, rows, device), tables[role]
+        )
+    fit = list(parts.values()) if config.select == "kfold" else [parts["train"]]
+    score = fit if config.select == "kfold" else [parts.get("val", parts["train"])]
+    for part in fit:
+        made += part.grams.make()
+    return [_round(found, fit, score, *one) for one in plan], made
+
+
+def _rows(target: Targets, known: np.ndarray, drawn: np.ndarray) -> Rows:
+    part_N = np.full(len(target.index), -1, np.int16)
+    part_N[known] = drawn
+    return Rows(part_N, target)
+
+
+def _round(found: Candidates, fit: Sequence[_Part], score: Sequence[_Part], parts: Sequence[int], held: int) -> Scored:
+    normal = assemble(found.blocks, found.ranges, [part.source(parts) for part in fit], len(found.classes))
+    rows = [part.scored(held) for part in score]
+    x_ND = np.concatenate([part.load(one) for part, one in zip(score, rows, strict=True)])
+    return Scored(normal, x_ND, np.concatenate([part.labels(one) for part, one in zip(score, rows, strict=True)]))

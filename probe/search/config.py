@@ -1,0 +1,33 @@
+"""What `python -m probe.search` is asked for."""
+
+from dataclasses import dataclass
+
+from probe.solvers import SOLVERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    features: str
+    dataset: str = "openmoji"
+    target: str = "label"
+    store: str | None = None
+    """Path or s3://; None: $FEATURE_STORE or data/features."""
+    train: str = "train"
+    val: str = "val"
+    test: str = "test"
+    budget: int | None = None
+    """Most candidates in a concatenation; None: all."""
+    limit: int = 4095
+    """Most subsets that are all tried: 12 candidates; beyond it the search is greedy."""
+    orders: int = 16
+    """Random orders of a greedy search, for contributions."""
+    weight_decay: tuple[float, ...] = SOLVERS["ridge"].weight_decay
+    select: str = "val"
+    """val or kfold."""
+    folds: int = 5
+    seed: int = 0
+    confirm: int = 5
+    """How many of the best subsets are probed by `solver`."""
+    solver: str = "lbfgs"
+    device: str = "auto"
+    memory: int | None = None

@@ -1,0 +1,39 @@
+"""What the flags of several commands are made of: lists by comma, sizes. For argparse's `type=`."""
+
+import argparse
+
+UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
+
+
+def names(text: str) -> tuple[str, ...]:
+    """`a, b` -> names without the spaces around them; empty ones are dropped."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """`1e-6,1e-5` -> at least one number, finite and not negative."""
+    try:
+        values = tuple(float(part) for part in names(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 1e-6,1e-5") from None
+    if not values or not all(0 <= value < float("inf") for value in values):
+        raise argparse.ArgumentTypeError(f"{text!r} must be finite numbers, none negative")
+    return values
+
+
+def integers(text: str) -> tuple[int, ...]:
+    """`10,20` -> at least one whole number, none negative."""
+    parts = names(text)
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 10,20")
+    return tuple(int(part) for part in parts)
+
+
+def size(text: str) -> int:
+    """`4GB`, `512MB` -> bytes."""
+    number = text.strip().lower().removesuffix("b")
+    unit = number[-1:] if number[-1:].isalpha() else ""
+    try:
+        return int(float(number.removesuffix(unit)) * UNITS[unit])
+    except (ValueError, KeyError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 4GB or 500MB") from None

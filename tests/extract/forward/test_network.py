@@ -1,0 +1,58 @@
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from extract.datasets.common import Images
+from extract.forward.network import Network
+from extract.images.recipes import RECIPES
+from extract.loading import Loaded
+from store.errors import BadValue
+from store.samples import Samples
+
+CPU, PIXELS = torch.device("cpu"), RECIPES["pixels_16"]
+
+
+class Fragile(nn.Module):
+    """Its output turns around in bfloat16."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = x.flatten(1)
+        return -y if torch.is_autocast_enabled("cpu") else y
+
+
+def loaded() -> Loaded:
+    return Loaded(name="fragile", filled=Fragile, dim=768, weights_sha256="0", architecture="made", recipe=PIXELS)
+
+
+def images(*bad: int) -> Images:
+    pictures = np.random.default_rng(0).integers(0, 256, (30, 20, 20, 3), dtype=np.uint8)
+    samples = Samples("toy", "train", [str(i) for i in range(30)], np.full(30, 1200))
+    return Images(samples, lambda row: b"broken" if row in bad else pictures[row])
+
+
+def test_what_is_not_close_enough_falls_back_loudly(monkeypatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("extract.forward.network.pick_precision", lambda asked, device: "bf16")
+    net = Network(loaded, CPU, "auto")
+    with caplog.at_level(logging.WARNING):
+        forward = net.ready(images(), PIXELS)
+    assert "fragile in bf16: the cosine with float32 is -1.00000, less than 0.999: falling back" in caplog.text
+    assert (net.precision, forward.precision) == ("fp32", "fp32")
+    assert net.errors == [{"max": 0.0, "cosine": 1.0, "images": 16}]
+    assert net.ready(images(), PIXELS) is forward
+
+
+def test_what_was_asked_for_by_name_is_refused() -> None:
+    with pytest.raises(BadValue, match=r"must be at least 0\.999: --precision auto or fp32"):
+        Network(loaded, CPU, "bf16").ready(images(), PIXELS)
+
+
+def test_bad_images_are_passed_over() -> None:
+    net = Network(loaded, CPU, "fp32")
+    net.ready(images(0, 1, 2, *range(10, 28)), PIXELS)
+    assert net.errors[0]["images"] == 9
+    net = Network(loaded, CPU, "fp32")
+    net.ready(images(*range(30)), PIXELS)
+    assert net.errors == [{}]
