@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from probe.check import check
 from probe.config import BATCH_NORMS, OBJECTIVES, PRECISIONS, SELECT, SHARDS, TUNINGS, ProbeConfig
 from probe.solvers import SOLVERS
 from store.errors import BadValue, UnknownName
@@ -88,65 +89,6 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--json", action="store_true", help="one JSON document on stdout instead of the table")
     p.add_argument("--list", action="store_true", help="show the solvers and stop")
     return p
-
-
-def check(config: ProbeConfig) -> None:
-    """Raise `BadValue` for a number that no run could use, before anything is read."""
-    for flag, value, least in (
-        ("folds", config.folds, 2), ("epochs", config.epochs, 1), ("batch", config.batch, 1),
-        ("views", config.views, 1), ("k", min(config.k), 1),
-    ):  # fmt: skip
-        if value is not None and value < least:
-            raise BadValue(f"--{flag} {value}: at least {least}")
-    check_objective(config)
-    if not 0 < config.temperature < float("inf"):
-        raise BadValue(f"--temperature {config.temperature:g}: above 0, and finite")
-    if config.weight_decay and not SOLVERS[config.solver].weight_decay:
-        raise BadValue(f"--solver {config.solver} has no weight decay: leave out --weight-decay")
-    if config.shard == "classes" and config.solver not in ("lbfgs", "sgd"):
-        raise BadValue(f"--shard classes: heads of lbfgs and sgd can be shared out, not of {config.solver}")
-    if config.test_dataset and config.objective:
-        raise BadValue("--test-dataset is for plain probing: with --objective the groups say what tests")
-    if config.views > 1 and SOLVERS[config.solver].file != "sgd":
-        raise BadValue(
-            f"--views is for --solver sgd and cosine, which see the data epoch by epoch, not {config.solver}"
-        )
-
-
-def check_objective(config: ProbeConfig) -> None:
-    """Raise `BadValue` where objective, group, solver and selection do not go together."""
-    for name in config.objective:
-        if name not in OBJECTIVES:
-            raise UnknownName("objective", name, OBJECTIVES, f"there are {', '.join(OBJECTIVES)}")
-    for flag in ("penalty", "anneal"):
-        if getattr(config, flag) != getattr(ProbeConfig, flag) and "vrex" not in config.objective:
-            raise BadValue(f"--{flag} is of --objective vrex: add it, or leave out --{flag}")
-    able = [name for name, solver in SOLVERS.items() if solver.groups]
-    (check_group_run if config.objective else check_plain_run)(config, able)
-
-
-def check_plain_run(config: ProbeConfig, able: Sequence[str]) -> None:
-    """`able`: solvers of group objectives. Raises `BadValue`."""
-    if config.solver in able:
-        raise BadValue(f"--solver {config.solver} is for group objectives: add --objective erm, vrex or groupdro")
-    if config.select in TUNINGS or config.wilds:
-        flag = "--wilds" if config.wilds else f"--select {config.select}"
-        raise BadValue(f"{flag} is for --objective; without one, --val names the split to choose on")
-
-
-def check_group_run(config: ProbeConfig, able: Sequence[str]) -> None:
-    """`able`: solvers of group objectives. Raises `BadValue`."""
-    what = f"--objective {','.join(config.objective)}"
-    if not config.group:
-        raise BadValue(f"{what} needs --group COLUMN: which target column says what group a sample is of")
-    if config.solver not in able:
-        raise BadValue(f"{what}: --solver {config.solver} minimises the mean loss alone; take {' or '.join(able)}")
-    if config.select not in ("val", *TUNINGS):
-        raise BadValue(f"{what}: --select {config.select} chooses without groups; take {' or '.join(TUNINGS)}")
-    if config.solver == "fullbatch" and config.batch is not None:
-        raise BadValue("--solver fullbatch takes every sample at every step: leave out --batch, or take balanced")
-    if config.views > 1 or config.sub or config.average or config.predictions:
-        raise BadValue(f"{what} goes without --views, --sub, --average and --predictions (--wilds writes predictions)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -101,8 +101,8 @@ def hold(
         left = budget - resident() - work
         if left < 0:
             raise BadValue(
-                f"--memory {budget / 1e9:.2f} GB: {solver} on {dim} columns, {classes} classes and {members} grid "
-                f"members needs {(budget - left) / 1e9:.2f} GB beside the features: give more, or a smaller grid"
+                f"--memory {budget / 1e6:.0f}MB: {solver} on {dim} columns, {classes} classes and {members} grid "
+                f"members needs {(budget - left) / 1e6:.0f}MB beside the features: give more, or a smaller grid"
             )
     kept, held = {}, 0
     for role, split in splits.items():

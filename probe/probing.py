@@ -114,11 +114,12 @@ def _open(
 ) -> tuple[dict[str, Split], int]:
     """The splits by role, and how many curvature pairs fit beside them.
 
-    A val split without features, or that is train or test itself, is none: a part of train takes its place.
+    Without features of the default val split, or where val is train or test itself, a part of train takes its place.
     """
     roles = {"train": config.train, "val": config.val, "test": config.test}
     used = (config.train,) if config.test_dataset else (config.train, config.test)
-    if config.val in used or not backbones(root, dataset_name(config.dataset), config.val):
+    by_default = config.val == ProbeConfig.val and not backbones(root, dataset_name(config.dataset), config.val)
+    if config.val in used or by_default:
         del roles["val"]
     elsewhere = {"test": config.test_dataset} if config.test_dataset else {}
     first = {
@@ -185,8 +186,8 @@ def check_classes(train: Data, classes: tuple[str, ...], config: ProbeConfig) ->
             "a head needs at least two classes: choose another --target"
         )
     if len(present) < len(classes):
-        log.warning("%d of %d classes have no training sample: heads learn never to choose them",
-                    len(classes) - len(present), len(classes))  # fmt: skip
+        log.warning("%d of %d classes have no training sample in %s: heads trained on it never choose them",
+                    len(classes) - len(present), len(classes), config.train)  # fmt: skip
 
 
 def _choose(config: ProbeConfig, settings: Settings, blocks: list[Block], data: Mapping[str, Data]) -> Choice:

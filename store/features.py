@@ -1,5 +1,6 @@
 """One committed feature set, read-only."""
 
+import difflib
 import json
 from contextlib import suppress
 from functools import cached_property
@@ -128,9 +129,11 @@ def _how_to_make(root: Root, key: FeatureKey, view: int) -> str:
         command += f" --views {view + 1}"
     if root.url != "data/features":
         command += f" --store {root.url}"
-    half = key.backbone in backbones(root, key.dataset, key.split)
-    state = "is not finished" if half else "has no features"
-    return f"{key} {state} in {root.url}; run: {command}"
+    stored = backbones(root, key.dataset, key.split)
+    state = "is not finished" if key.backbone in stored else "has no features"
+    near = [name for name in difflib.get_close_matches(key.backbone, stored) if name != key.backbone]
+    nearest = f"; nearest: {', '.join(near)}" if near else ""
+    return f"{key} {state} in {root.url}{nearest}; run: {command}"
 
 
 def _what_differs(root: Root, key: FeatureKey, found: dict[str, Manifest]) -> str:

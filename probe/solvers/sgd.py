@@ -107,7 +107,7 @@ def _train(
             loss_K += loss
             layer.step(residual.view(-1, K * C).div_(count), x_BD, 0.1**drops)
         if settings.watch is not None:
-            settings.watch(epoch + 1, heads())
+            settings.watch(epoch + 1, [head if _finite(head) else head.silent() for head in heads()])
     return ranks.add(loss_K) / data.total
 
 
@@ -115,14 +115,16 @@ def _no_rows(data: Data) -> Tensor:
     return torch.empty((0, data.dim), device=data.device)
 
 
+def _finite(head: Any) -> bool:
+    return bool(torch.isfinite(head.weight).all())
+
+
 def _finish(members: list[Member], losses: Tensor, heads: list[Any]) -> list[Fit]:
-    ok = [
-        bool(torch.isfinite(loss)) and bool(torch.isfinite(head.weight).all())
-        for loss, head in zip(losses, heads, strict=True)
-    ]
+    ok = [bool(torch.isfinite(loss)) and _finite(head) for loss, head in zip(losses, heads, strict=True)]
     if not any(ok):
         raise BadValue(
-            f"every run diverged at learning rates {sorted({lr for lr, *_ in members})}: give a smaller --lr"
+            f"every run diverged at learning rates {sorted({lr for lr, *_ in members})} and weight decays "
+            f"{sorted({decay for _, decay, _ in members})}: give smaller ones"
         )
     fits = []
     for (lr, weight_decay, seed), loss, head, fine in zip(members, losses.tolist(), heads, ok, strict=True):

@@ -1,3 +1,4 @@
+import argparse
 import json
 import subprocess
 import sys
@@ -187,6 +188,9 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_sizes() -> None:
     assert [size(text) for text in ("4GB", "512m", "1.5g", "100")] == [4 * 10**9, 512 * 10**6, 1_500_000_000, 100]
+    for text in ("inf", "4XB", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match="is not a size"):
+            size(text)
 
 
 def test_separate_heads_averaged_stand_beside_the_concatenation(root, stored, capsys) -> None:
@@ -255,7 +259,7 @@ def test_views_take_turns(root, make_set, capsys) -> None:
     assert run_json(capsys, *argv, "--views", "2")["certificate"] != run_json(capsys, *argv)["certificate"]
     with pytest.raises(MissingFeatures, match="--views 3"):
         main([*argv, "--views", "3"])
-    with pytest.raises(BadValue, match="--views is for --solver sgd and cosine"):
+    with pytest.raises(BadValue, match="--views is for --solver sgd and cosine: to lbfgs it says nothing"):
         main(["--features", "a", "--store", root.url, "--views", "2"])
 
 
@@ -266,10 +270,37 @@ def test_numbers_that_no_run_could_use(stored) -> None:
         (["--k", "0"], "--k 0: at least 1"),
         (["--temperature", "nan"], "--temperature nan: above 0, and finite"),
         (["--shard", "classes", "--solver", "ridge"], "--shard classes: heads of lbfgs and sgd can be shared out"),
-        (["--solver", "knn", "--weight-decay", "1"], "--solver knn has no weight decay"),
+        (["--memory", "-5"], "--memory -5: at least 1"),
+        (["--seed", "-1"], "--seed -1: at least 0"),
+        (["--solver", "sgd", "--seeds", "0,99999999999999999999"], r"--seeds 1e\+20: at most 9.22337e\+18"),
+        (["--solver", "cosine", "--lr", "1e300"], r"--lr 1e\+300: at most 1e\+38"),
+        (["--solver", "sgd", "--batch", "1"], "--batch 1: one row has no variance"),
+        (["--test", "train"], "--test train is the split that heads are trained on"),
     ):
         with pytest.raises(BadValue, match=error):
             main(["--features", "a", "--store", stored, *flags])
+
+
+@pytest.mark.parametrize(
+    ("solver", "flags", "says"),
+    [
+        ("knn", ["--weight-decay", "1"], "--weight-decay is for --solver lbfgs, sgd, cosine, ridge, "),
+        ("lbfgs", ["--lr", "1"], "--lr is for --solver sgd, cosine, balanced and fullbatch: to lbfgs it says nothing"),
+        ("ridge", ["--epochs", "3"], "--epochs is for"),
+        ("cosine", ["--batch-norm", "none"], "--batch-norm is for --solver sgd: to cosine"),
+        ("lbfgs", ["--average", "x"], "--average is for --solver sgd: to lbfgs"),
+        ("sgd", ["--k", "3"], "--k is for --solver knn: to sgd"),
+        ("cosine", ["--precision", "bfloat16"], "--precision is for --solver lbfgs and sgd: to cosine"),
+    ],
+)
+def test_an_option_that_the_solver_does_not_read_is_refused(stored, solver, flags, says) -> None:
+    with pytest.raises(BadValue, match=says):
+        main(["--features", "a", "--store", stored, "--solver", solver, *flags])
+
+
+def test_a_val_split_that_is_named_must_be_there(stored) -> None:
+    with pytest.raises(MissingFeatures, match="openmoji/vall/a has no features"):
+        main(["--features", "a", "--store", stored, "--val", "vall"])
 
 
 def test_list_shows_every_solver(capsys) -> None:

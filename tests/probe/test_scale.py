@@ -44,7 +44,8 @@ def stream_all(splits, budget, *rest):
 
 @pytest.mark.parametrize("solver", ["lbfgs", "sgd", "cosine", "ridge", "nearest", "knn"])
 def test_streaming_gives_what_memory_gives(stored, capsys, monkeypatch, solver) -> None:
-    argv = ["--features", "a,b[1:6]:l2", "--store", stored, "--solver", solver, "--epochs", "3"]
+    argv = ["--features", "a,b[1:6]:l2", "--store", stored, "--solver", solver]
+    argv += ["--epochs", "3"] if solver in ("sgd", "cosine") else []
     if solver == "lbfgs":  # the path's order of passes differs where features stream
         monkeypatch.setattr("probe.solvers.lbfgs.SHARED_START", 0.0)
     held = row_of(capsys, *argv)
@@ -66,9 +67,9 @@ def test_what_is_read_a_few_times_is_not_held_unasked(stored, capsys, monkeypatc
         return kept, pairs
 
     monkeypatch.setattr("probe.probing.hold", watched)
-    for solver in ("lbfgs", "ridge", "sgd"):
+    for solver, *flags in (("lbfgs",), ("ridge",), ("sgd", "--epochs", "1")):
         for extra in ([], ["--memory", "8GB"]):
-            row_of(capsys, "--features", "a,b", "--store", stored, "--solver", solver, "--epochs", "1", *extra)
+            row_of(capsys, "--features", "a,b", "--store", stored, "--solver", solver, *flags, *extra)
     nothing = {"train": False, "val": False, "test": False}
     assert seen.pop(("lbfgs", None)) == {**nothing, "test": True}
     assert seen.pop(("ridge", None)) == dict.fromkeys(nothing, True)
@@ -76,7 +77,7 @@ def test_what_is_read_a_few_times_is_not_held_unasked(stored, capsys, monkeypatc
 
 
 def test_a_budget_that_cannot_hold_the_solver_says_what_it_needs(stored) -> None:
-    with pytest.raises(BadValue, match=r"--memory 0.00 GB: lbfgs on 20 columns, 4 classes and 7 grid members needs"):
+    with pytest.raises(BadValue, match=r"--memory 1MB: lbfgs on 20 columns, 4 classes and 7 grid members needs \d+MB"):
         main(["--features", "a,b", "--store", stored, "--memory", "1MB"])
     with pytest.raises(BadValue, match="--solver knn copies all features"):
         main(["--features", "a,b", "--store", stored, "--memory", "4GB", "--solver", "knn"])
