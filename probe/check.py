@@ -6,20 +6,7 @@ from probe.config import OBJECTIVES, TUNINGS, ProbeConfig
 from probe.solvers import SOLVERS
 from store.errors import BadValue, UnknownName
 
-BY_EPOCHS = tuple(name for name, solver in SOLVERS.items() if solver.lr)
-READ_BY = {
-    "weight_decay": tuple(name for name, solver in SOLVERS.items() if solver.weight_decay),
-    "lr": BY_EPOCHS,
-    "seeds": BY_EPOCHS,
-    "epochs": BY_EPOCHS,
-    "batch": ("sgd", "cosine", "balanced"),
-    "views": ("sgd", "cosine"),
-    "batch_norm": ("sgd",),
-    "average": ("sgd",),
-    "k": ("knn",),
-    "temperature": ("knn",),
-    "precision": ("lbfgs", "sgd"),
-}
+READ = sorted({name for solver in SOLVERS.values() for name in solver.reads})
 """Options that some solvers read. To the others they would say nothing, and whoever gives one expects it to count."""
 LEAST = {"folds": 2, "epochs": 1, "batch": 1, "views": 1, "k": 1, "memory": 1, "seed": 0, "seeds": 0}
 MOST = {"lr": 1e38, "weight_decay": 1e38, "seed": 2**63 - 1, "seeds": 2**63 - 1}
@@ -35,9 +22,10 @@ def check(config: ProbeConfig) -> None:
     if not 0 < config.temperature < float("inf"):
         raise BadValue(f"--temperature {config.temperature:g}: above 0, and finite")
     check_objective(config)
-    for name, solvers in READ_BY.items():
-        if config.solver not in solvers and getattr(config, name) != getattr(ProbeConfig, name):
-            known = " and ".join(filter(None, (", ".join(solvers[:-1]), solvers[-1])))
+    for name in READ:
+        if name not in SOLVERS[config.solver].reads and getattr(config, name) != getattr(ProbeConfig, name):
+            *some, last = [solver for solver, row in SOLVERS.items() if name in row.reads]
+            known = f"{', '.join(some)} and {last}" if some else last
             raise BadValue(f"{_flag(name)} is for --solver {known}: to {config.solver} it says nothing, leave it out")
     if config.shard == "classes" and config.solver not in ("lbfgs", "sgd"):
         raise BadValue(f"--shard classes: heads of lbfgs and sgd can be shared out, not of {config.solver}")

@@ -263,41 +263,6 @@ def test_views_take_turns(root, make_set, capsys) -> None:
         main(["--features", "a", "--store", root.url, "--views", "2"])
 
 
-def test_numbers_that_no_run_could_use(stored) -> None:
-    for flags, error in (
-        (["--folds", "1", "--select", "kfold"], "--folds 1: at least 2"),
-        (["--epochs", "0"], "--epochs 0: at least 1"),
-        (["--k", "0"], "--k 0: at least 1"),
-        (["--temperature", "nan"], "--temperature nan: above 0, and finite"),
-        (["--shard", "classes", "--solver", "ridge"], "--shard classes: heads of lbfgs and sgd can be shared out"),
-        (["--memory", "-5"], "--memory -5: at least 1"),
-        (["--seed", "-1"], "--seed -1: at least 0"),
-        (["--solver", "sgd", "--seeds", "0,99999999999999999999"], r"--seeds 1e\+20: at most 9.22337e\+18"),
-        (["--solver", "cosine", "--lr", "1e300"], r"--lr 1e\+300: at most 1e\+38"),
-        (["--solver", "sgd", "--batch", "1"], "--batch 1: one row has no variance"),
-        (["--test", "train"], "--test train is the split that heads are trained on"),
-    ):
-        with pytest.raises(BadValue, match=error):
-            main(["--features", "a", "--store", stored, *flags])
-
-
-@pytest.mark.parametrize(
-    ("solver", "flags", "says"),
-    [
-        ("knn", ["--weight-decay", "1"], "--weight-decay is for --solver lbfgs, sgd, cosine, ridge, "),
-        ("lbfgs", ["--lr", "1"], "--lr is for --solver sgd, cosine, balanced and fullbatch: to lbfgs it says nothing"),
-        ("ridge", ["--epochs", "3"], "--epochs is for"),
-        ("cosine", ["--batch-norm", "none"], "--batch-norm is for --solver sgd: to cosine"),
-        ("lbfgs", ["--average", "x"], "--average is for --solver sgd: to lbfgs"),
-        ("sgd", ["--k", "3"], "--k is for --solver knn: to sgd"),
-        ("cosine", ["--precision", "bfloat16"], "--precision is for --solver lbfgs and sgd: to cosine"),
-    ],
-)
-def test_an_option_that_the_solver_does_not_read_is_refused(stored, solver, flags, says) -> None:
-    with pytest.raises(BadValue, match=says):
-        main(["--features", "a", "--store", stored, "--solver", solver, *flags])
-
-
 def test_a_val_split_that_is_named_must_be_there(stored) -> None:
     with pytest.raises(MissingFeatures, match="openmoji/vall/a has no features"):
         main(["--features", "a", "--store", stored, "--val", "vall"])
