@@ -31,8 +31,10 @@ def build_parser() -> argparse.ArgumentParser:
         "groups train, tune and test",
     )
     p.add_argument("--store", help="path or s3:// URL ($FEATURE_STORE or data/features)")
-    for split in ("train", "val", "test"):
-        p.add_argument(f"--{split}", default=split, metavar="SPLIT", help=f"split to use as {split} (%(default)s)")
+    for split, also in (("train", ""), ("val", "; none: a part of train"), ("test", "")):
+        p.add_argument(
+            f"--{split}", default=split, metavar="SPLIT", help=f"split to use as {split} (%(default)s){also}"
+        )
     p.add_argument(
         "--test-dataset", metavar="NAME", help="take --test from another dataset, with some of these classes"
     )

@@ -114,12 +114,12 @@ def _open(
 ) -> tuple[dict[str, Split], int]:
     """The splits by role, and how many curvature pairs fit beside them.
 
-    Without features of the default val split, or where val is train or test itself, a part of train takes its place.
+    Where val is `none`, or the default without features, or train or test itself, a part of train takes its place.
     """
     roles = {"train": config.train, "val": config.val, "test": config.test}
     used = (config.train,) if config.test_dataset else (config.train, config.test)
-    by_default = config.val == ProbeConfig.val and not backbones(root, dataset_name(config.dataset), config.val)
-    if config.val in used or by_default:
+    lacking = config.val == ProbeConfig.val and not backbones(root, dataset_name(config.dataset), config.val)
+    if config.val in ("none", *used) or lacking:
         del roles["val"]
     elsewhere = {"test": config.test_dataset} if config.test_dataset else {}
     first = {

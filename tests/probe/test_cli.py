@@ -263,7 +263,9 @@ def test_views_take_turns(root, make_set, capsys) -> None:
         main(["--features", "a", "--store", root.url, "--views", "2"])
 
 
-def test_a_val_split_that_is_named_must_be_there(stored) -> None:
+def test_a_val_split_that_is_named_must_be_there(stored, capsys) -> None:
+    row = run_json(capsys, "--features", "a", "--store", stored, "--val", "none")
+    assert "a stratified fifth of train" in row["selection"]
     with pytest.raises(MissingFeatures, match="openmoji/vall/a has no features"):
         main(["--features", "a", "--store", stored, "--val", "vall"])
 
