@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     asked.add_argument("--yes", action="store_true", help="do not ask")
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
 
-    def command(name: str, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    def command(name: str, text: str, *parents: Parser) -> Parser:
         made = commands.add_parser(name, help=text, description=text, parents=[shared, *parents])
         made.set_defaults(command=name)
         return made
