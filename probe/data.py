@@ -165,7 +165,8 @@ class Data:
         for source, numbers in pieces:
             mine = np.flatnonzero((rows >= first) & (rows < first + len(numbers)))
             if mine.size == len(rows):
-                return self.prepare(self._tensor(source.read(numbers[rows - first])))
+                raw = self._tensor(source.read(numbers[rows - first]))
+                return raw.float() if self.prepare.nothing else self.prepare(raw)  # rows of an array are a copy
             if mine.size:
                 raw = self._tensor(source.read(numbers[rows[mine] - first]))
                 x = torch.empty((len(rows), self.raw_dim), dtype=torch.float32, device=self.device) if x is None else x

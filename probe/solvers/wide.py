@@ -29,10 +29,10 @@ class Sgd:
     def step(self, k: int, gradient_P: Tensor, factor: float) -> None:
         """Move member k. The gradient is of the mean loss, summed over ranks; it is overwritten. factor: of the lr."""
         lr, decay, _ = self.members[k]
-        value, speed = self.values_KP[k], self.speed_KP[k]
-        gradient_P.add_(value, alpha=decay)
-        speed.mul_(MOMENTUM).add_(gradient_P)
-        value.add_(gradient_P.add_(speed, alpha=MOMENTUM), alpha=-lr * factor)
+        torch._fused_sgd_(
+            [self.values_KP[k]], [gradient_P], [self.speed_KP[k]], weight_decay=decay, momentum=MOMENTUM,
+            lr=lr * factor, dampening=0.0, nesterov=True, maximize=False, is_first_step=False,
+        )  # fmt: skip
 
 
 class WideLinear:
@@ -60,6 +60,10 @@ class WideLinear:
             self.gain_KD, self.shift_KD = scale_and_shift
             self.gain_KD.fill_(1)
         self.sgd = Sgd(values_KP, members)
+        self.shared: int | None = self._total
+        """The classes of all ranks, whose logits they may share out."""
+        self.loss_K = torch.zeros(K, dtype=torch.float64, device=data.device)
+        """Of the epoch so far, summed over this rank's rows."""
         own = slice(self._mine.start, self._mine.stop)
         for weight, bias, (_, _, seed) in zip(self.weight_KCD, self.bias_KC, members, strict=True):
             if average:
@@ -102,9 +106,10 @@ class WideLinear:
         return both[0], both[1]
 
     def logits(self, x_BD: Tensor) -> Tensor:
-        """(B, D) as `inputs` gave it -> (B, K * C) float32."""
-        product = torch.mm(x_BD, self._product_KCD.view(-1, x_BD.shape[1]).T)
-        return product.float().add_(self._offset_KC.view(-1))
+        """(B, D) as `inputs` gave it -> (B, K, C) float32."""
+        K, C, D = self.weight_KCD.shape
+        product = torch.mm(x_BD, self._product_KCD.view(K * C, D).T)
+        return product.float().add_(self._offset_KC.view(-1)).view(-1, K, C)
 
     def step(self, residual: Tensor, x_BD: Tensor, factor: float) -> None:
         """Residual (B, K * C): derivative of the batch's mean loss by the logits."""
@@ -139,6 +144,8 @@ class WideCosine:
         self.g_KC.copy_(torch.linalg.vector_norm(self.v_KCD, dim=2))
         self.scale = scale
         self.sgd = Sgd(values_KP, members)
+        self.shared: int | None = None
+        self.loss_K = torch.zeros(len(members), dtype=torch.float64, device=data.device)
 
     def inputs(self, x_BD: Tensor) -> Tensor:
         unit_BD: Tensor = x_BD / (torch.linalg.vector_norm(x_BD, dim=1, keepdim=True) + 1e-5)
@@ -151,8 +158,9 @@ class WideCosine:
         return weight_KCD
 
     def logits(self, x_BD: Tensor) -> Tensor:
-        logits: Tensor = x_BD @ self.plain().view(-1, x_BD.shape[1]).T
-        return logits.mul_(self.scale)
+        K, C, D = self.v_KCD.shape
+        logits: Tensor = x_BD @ self.plain().view(K * C, D).T
+        return logits.mul_(self.scale).view(-1, K, C)
 
     def step(self, residual: Tensor, x_BD: Tensor, factor: float) -> None:
         by_weight = ranks.add(residual.T @ x_BD).view(self.v_KCD.shape).mul_(self.scale)

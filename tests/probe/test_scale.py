@@ -94,9 +94,11 @@ from store.root import open_root
 
 ranks.start(torch.device("cpu"))
 rows = {}
-for solver in sys.argv[2:]:
-    config = ProbeConfig(features=("a:pca6,b",), solver=solver, epochs=2, device="cpu", select="kfold", folds=2)
-    (rows[solver],) = probe(open_root(sys.argv[1]), config, "a:pca6,b")
+for name in sys.argv[2:]:
+    solver, _, precision = name.partition("-")
+    options = {"epochs": 2, "device": "cpu", "select": "kfold", "folds": 2, "precision": precision or "auto"}
+    config = ProbeConfig(features=("a:pca6,b",), solver=solver, **options)
+    (rows[name],) = probe(open_root(sys.argv[1]), config, "a:pca6,b")
 if ranks.is_first():
     print(json.dumps(rows))
 ranks.stop()
