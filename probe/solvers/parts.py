@@ -17,7 +17,7 @@ from probe import ranks
 
 Part = TypeVar("Part")
 Batch = TypeVar("Batch")
-AHEAD = 4
+AHEAD = 2
 """Batches that wait for a part at most."""
 
 
@@ -48,7 +48,7 @@ def train(step: Callable[[Part, Batch], None], parts: Sequence[Part], batches: I
             step(parts[0], batch)
         return
     threads = torch.get_num_threads()
-    torch.set_num_threads(threads // len(parts))  # of the threads that start from now on, too
+    torch.set_num_threads(max(1, threads // len(parts)))  # of the threads that start from now on, too
     queues: list[Queue[Batch | None]] = [Queue(AHEAD) for _ in parts]
     try:
         with ThreadPoolExecutor(len(parts)) as pool:

@@ -86,7 +86,7 @@ class Batch(NamedTuple):
     x_BD: Tensor
     """This rank's rows, as the layers multiply them."""
     y_B: Tensor
-    count: int
+    total: int
     """Rows over all ranks."""
 
 
@@ -127,7 +127,7 @@ def _step(layer: WideLinear | WideCosine, batch: Batch, factor: float) -> None:
     logits_BKC = layer.logits(batch.x_BD)
     loss_K, residual_BKC = cross_entropy(logits_BKC, batch.y_B, layer.shared)
     layer.loss_K += loss_K
-    layer.step(residual_BKC.flatten(1).div_(batch.count), batch.x_BD, factor)
+    layer.step(residual_BKC.flatten(1).div_(batch.total), batch.x_BD, factor)
 
 
 def _no_rows(data: Data) -> Tensor:

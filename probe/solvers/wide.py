@@ -1,7 +1,7 @@
 """K heads as the rows of one matrix: logits in one product, gradients in another, and SGD on all at once."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,20 +19,31 @@ Member = tuple[float, float, int]
 
 
 class Sgd:
-    """torch.optim.SGD(nesterov=True) on K vectors, each with its own settings; faster on them than torch's own."""
+    """torch.optim.SGD(nesterov=True, fused=True) on K vectors, each with its own settings, one at a time."""
 
     def __init__(self, values_KP: Tensor, members: Sequence[Member]) -> None:
         """Args: values (K, P), moved in place."""
-        self.values_KP, self.members = values_KP, members
-        self.speed_KP = torch.zeros_like(values_KP)
+        self.members = members
+        self.values, self.speeds = values_KP.unbind(), torch.zeros_like(values_KP).unbind()
 
     def step(self, k: int, gradient_P: Tensor, factor: float) -> None:
         """Move member k. The gradient is of the mean loss, summed over ranks; it is overwritten. factor: of the lr."""
         lr, decay, _ = self.members[k]
         torch._fused_sgd_(
-            [self.values_KP[k]], [gradient_P], [self.speed_KP[k]], weight_decay=decay, momentum=MOMENTUM,
+            [self.values[k]], [gradient_P], [self.speeds[k]], weight_decay=decay, momentum=MOMENTUM,
             lr=lr * factor, dampening=0.0, nesterov=True, maximize=False, is_first_step=False,
         )  # fmt: skip
+
+
+class _View(NamedTuple):
+    """One member's part of each of a layer's tensors: making views anew costs a small step dear."""
+
+    weight: Tensor
+    bias: Tensor
+    product: Tensor
+    offset: Tensor
+    gain: Tensor | None
+    shift: Tensor | None
 
 
 class WideLinear:
@@ -79,17 +90,19 @@ class WideLinear:
         self._gradient_P, self._one_CD = torch.empty_like(values_KP[0]), torch.empty_like(self.weight_KCD[0])
         self._parts = torch.split(self._gradient_P, sizes)
         self._offset_KC = torch.empty((K, C), device=data.device)
-        for k in range(K):
-            self._fold(k)
+        each = (self.weight_KCD, self.bias_KC, self._product_KCD, self._offset_KC, self.gain_KD, self.shift_KD)
+        self._views = [_View(*views) for views in zip(*([None] * K if t is None else t for t in each), strict=True)]
+        for view in self._views:
+            self._fold(view)
 
-    def _fold(self, k: int) -> None:
-        """Scale and shift of member k move into what `logits` multiplies by and adds."""
-        if self.gain_KD is None or self.shift_KD is None:
-            self._product_KCD[k].copy_(self.weight_KCD[k])
-            self._offset_KC[k].copy_(self.bias_KC[k])
+    def _fold(self, view: "_View") -> None:
+        """Scale and shift of a member move into what `logits` multiplies by and adds."""
+        if view.gain is None or view.shift is None:
+            view.product.copy_(view.weight)
+            view.offset.copy_(view.bias)
             return
-        self._product_KCD[k].copy_(torch.mul(self.weight_KCD[k], self.gain_KD[k], out=self._one_CD))
-        torch.addmv(self.bias_KC[k], self.weight_KCD[k], self.shift_KD[k], out=self._offset_KC[k])
+        view.product.copy_(torch.mul(view.weight, view.gain, out=self._one_CD))
+        torch.addmv(view.bias, view.weight, view.shift, out=view.offset)
 
     def inputs(self, x_BD: Tensor) -> Tensor:
         return x_BD.to(self._dtype)
@@ -118,17 +131,17 @@ class WideLinear:
         by_product = (ranks.add(product.float()) if ranks.count() > 1 else product).view(K, C, D)
         by_bias = ranks.add(residual.sum(0)).view(K, C)
         weight, bias, *scale_and_shift = self._parts
-        for k in range(K):
+        for k, view in enumerate(self._views):
             by_CD = weight.view(C, D).copy_(by_product[k])
-            bias.copy_(by_bias[k])
-            if self.gain_KD is not None and self.shift_KD is not None:
+            by_C = bias.copy_(by_bias[k])
+            if view.gain is not None and view.shift is not None:
                 by_gain, by_shift = scale_and_shift
-                torch.sum(torch.mul(self.weight_KCD[k], by_CD, out=self._one_CD), 0, out=by_gain)
-                torch.mv(self.weight_KCD[k].T, by_bias[k], out=by_shift)
+                torch.sum(torch.mul(view.weight, by_CD, out=self._one_CD), 0, out=by_gain)
+                torch.mv(view.weight.T, by_C, out=by_shift)
                 ranks.add_classes(self._gradient_P[-2 * D :])
-                by_CD.mul_(self.gain_KD[k]).addr_(by_bias[k], self.shift_KD[k])
+                by_CD.mul_(view.gain).addr_(by_C, view.shift)
             self.sgd.step(k, self._gradient_P, factor)
-            self._fold(k)
+            self._fold(view)
 
 
 class WideCosine:
