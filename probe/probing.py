@@ -53,7 +53,7 @@ def probe(root: Root, config: ProbeConfig, features: str) -> list[dict[str, Any]
     splits, pairs = _open(root, config, settings, blocks, device)
     settings = replace(settings, pairs=pairs)
     classes = _classes(config, splits)
-    check_classes(splits["train"].data, classes, config)
+    check_classes(splits, classes, config)
     _check_heads(config, settings, classes)
     opened = time.monotonic()
     choice = _choose(config, settings, blocks, {role: split.data for role, split in splits.items()})
@@ -139,10 +139,10 @@ def _open(
         return hold(splits, config.memory, config.solver, len(classes), members)
     views = {
         f"view {view}": open_split(root, config, config.train, blocks, classes, device, view)
-        for view in range(1, config.views)
+        for view in range(config.views - 1, 0, -1)  # the last first: what it lacks is told with the --views to extract
     }
     held, pairs = hold({**splits, **views}, config.memory, config.solver, len(classes), members)
-    pieces = tuple(held[role].data.pieces for role in ("train", *views))
+    pieces = tuple(held[role].data.pieces for role in ("train", *reversed(views)))
     train = replace(held["train"], data=replace(held["train"].data, views=pieces))
     return {**{role: held[role] for role in splits}, "train": train}, pairs
 
@@ -179,12 +179,18 @@ def _check_heads(config: ProbeConfig, settings: Settings, classes: tuple[str, ..
             )
 
 
-def check_classes(train: Data, classes: tuple[str, ...], config: ProbeConfig) -> None:
-    present = np.unique(train.labels)
+def check_classes(splits: Mapping[str, Split], classes: tuple[str, ...], config: ProbeConfig) -> None:
+    """Raise `BadValue` where heads of `train` could say nothing about `test`; warn of classes that it has none of."""
+    present = np.unique(splits["train"].data.labels)
     if len(present) < 2:
         raise BadValue(
             f"{config.dataset}/{config.train}: every {config.target} is {classes[present[0]]!r}; "
             "a head needs at least two classes: choose another --target"
+        )
+    if "test" in splits and not np.isin(splits["test"].data.labels, present).any():
+        raise BadValue(
+            f"no class of {config.dataset}/{config.test} has a training sample in {config.train}, so no head could "
+            f"find it; for new classes: python -m fewshot --features {config.features[0]} --dataset {config.dataset}"
         )
     if len(present) < len(classes):
         log.warning("%d of %d classes have no training sample in %s: heads trained on it never choose them",

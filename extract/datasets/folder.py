@@ -1,6 +1,7 @@
-"""Your own images in folders: PATH/CLASS/..., or PATH/{train,val,test}/CLASS/... where there is a train folder.
+"""Your own images in folders: PATH/CLASS/..., or PATH/SPLIT/CLASS/... where the folders are splits.
 
-Without split folders the images are split 60/20/20 by the hash of their path: `common.hashed_split`.
+Splits are train, val and test, of the same classes; or base, val and novel, each with classes of its own, as few-shot
+work has them. Without split folders the images are split 60/20/20 by the hash of their path: `common.hashed_split`.
 """
 
 from pathlib import Path
@@ -10,29 +11,52 @@ from store.errors import BadValue
 from store.keys import dataset_name
 from store.samples import Targets
 
+APART = ("base", "val", "novel")
+"""Splits whose classes are not the same ones."""
+OTHER_NAMES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
+
 
 def splits(path: Path) -> tuple[str, ...]:
-    _check(path)
-    return tuple(split for split in SPLITS if (path / split).is_dir()) if (path / "train").is_dir() else SPLITS
+    return _split_folders(path) or SPLITS
 
 
 def open_split(_dataset: str, split: str, path: Path) -> Images:
-    in_folders = (path / "train").is_dir()
-    top = path / split if in_folders else path
-    classes = _classes(path / "train" if in_folders else path)
-    extra = sorted(set(_classes(top)) - set(classes))
-    if extra:
-        raise BadValue(
-            f"{top / extra[0]}: class {extra[0]!r} is in {split}, but not in train; train has {short(classes)}"
-        )
+    found = _split_folders(path)
+    top = path / split if found else path
+    if not found:
+        classes = _classes(path)
+    elif "base" in found:
+        classes = sorted({name for one in found for name in _classes(path / one)})
+    else:
+        classes = _classes(path / "train")
+        extra = sorted(set(_classes(top)) - set(classes))
+        if extra:
+            raise BadValue(
+                f"{top / extra[0]}: class {extra[0]!r} is in {split}, but not in train; train has {short(classes)}. "
+                "Splits with classes of their own, for few-shot work, are base, val and novel: rename the folders"
+            )
     files: list[tuple[str, str]] = []
     for name in classes:
         below = image_files(top / name, top) if (top / name).is_dir() else []
-        if not below and not in_folders:
+        if not below and not found:
             raise BadValue(f"{top / name}: this class folder has no images ({', '.join(sorted(SUFFIXES))})")
-        files += [(file, name) for file in below if in_folders or hashed_split(file) == split]
+        files += [(file, name) for file in below if found or hashed_split(file) == split]
     label = Targets.from_names("label", [name for _, name in files], classes)
     return file_images(dataset_name(f"folder:{path}"), split, top, [file for file, _ in files], [label])
+
+
+def _split_folders(path: Path) -> tuple[str, ...]:
+    """Those of PATH that are splits; none: its folders are classes. Raises `BadValue` where that is unclear."""
+    holders = [name for name in _classes(path) if folders(path / name)]  # a class may be called train or test, too
+    known = SPLITS if "train" in holders else APART if "base" in holders else ()
+    for name in holders:
+        right = OTHER_NAMES.get(name.lower(), name.lower())
+        if right in (*SPLITS, *APART) and name not in known:
+            raise BadValue(
+                f"{path / name} seems to be a split, not a class. Splits are train, val and test; or base, val and "
+                f"novel, where each has classes of its own; here {path.name} has {short(holders)}: rename its folders"
+            )
+    return tuple(split for split in known if split in holders)
 
 
 def _check(path: Path) -> None:

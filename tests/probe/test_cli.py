@@ -30,6 +30,16 @@ def stored(root, make_set):
     return root.url
 
 
+def test_a_group_column_gives_a_line_for_each_group(stored, capsys) -> None:
+    assert main(["--features", "a", "--features", "a,b", "--store", stored, "--group", "style"]) == 0
+    text = capsys.readouterr().out
+    head, _, *lines = text.split("\n\n")[1].splitlines()
+    assert head.split() == ["group", "samples", "a", "a,b"]
+    assert [line.split()[:2] for line in lines] == [["0", "60"], ["1", "60"]]
+    worst = min(lines, key=lambda line: float(line.split()[2])).split()
+    assert f"{worst[2]} ({worst[0]})" in text
+
+
 def run_json(capsys, *argv):
     assert main([*argv, "--json"]) == 0
     return json.loads(capsys.readouterr().out)

@@ -63,6 +63,14 @@ def test_a_class_absent_from_train_counts_as_wrong(row_of, caplog) -> None:
     assert "1 of 3 classes have no training sample" in caplog.text
 
 
+def test_classes_that_were_never_trained_are_for_few_shot(row_of) -> None:
+    def labels(count: int) -> np.ndarray:
+        return np.arange(count) % 2 + (2 if count == 20 else 0)
+
+    with pytest.raises(BadValue, match=r"no class of .*/test has a training sample in train.*python -m fewshot"):
+        row_of(clear, labels, sizes=(40, 40, 20), classes=["w", "x", "y", "z"])
+
+
 def test_one_row_and_no_labels_are_errors(root, make_set) -> None:
     for split in ("train", "val", "test"):
         make_set(np.ones((1, 2)), {"label": np.zeros(1, int)}, dataset="tiny", split=split)

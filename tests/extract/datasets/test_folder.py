@@ -32,6 +32,33 @@ def test_split_folders(tmp_path: Path) -> None:
         open_dataset(f"folder:{tmp_path}", "val")
 
 
+def test_few_shot_splits_have_classes_of_their_own(tmp_path: Path) -> None:
+    for split, names in {"base": ("ant", "bee"), "val": ("cow",), "novel": ("cat", "dog")}.items():
+        for name in names:
+            picture(tmp_path / split / name / "1.png")
+    assert splits_of(f"folder:{tmp_path}") == ("base", "val", "novel")
+    found = {split: open_dataset(f"folder:{tmp_path}", split).samples for split in ("base", "val", "novel")}
+    assert found["novel"].targets["label"].classes == found["base"].targets["label"].classes
+    assert {split: found[split].label.tolist() for split in found} == {"base": [0, 1], "val": [3], "novel": [2, 4]}
+
+
+@pytest.mark.parametrize("names", [("train", "valid"), ("Train", "Test"), ("test", "val"), ("novel", "train")])
+def test_folders_that_seem_to_be_splits_are_no_classes(names: tuple[str, str], tmp_path: Path) -> None:
+    for split in names:
+        picture(tmp_path / split / "cat" / "1.png")
+    with pytest.raises(BadValue, match=r"seems to be a split, not a class\. .*: rename its folders"):
+        splits_of(f"folder:{tmp_path}")
+
+
+def test_classes_may_be_called_as_splits_are(tmp_path: Path) -> None:
+    for name in ("train", "test", "base", "novel"):
+        for i in range(9):
+            picture(tmp_path / name / f"{i}.png")
+    assert open_dataset(f"folder:{tmp_path}", "train").samples.targets["label"].classes == (
+        "base", "novel", "test", "train",
+    )  # fmt: skip
+
+
 def test_one_folder_is_split_by_the_hash_of_the_path(tmp_path: Path) -> None:
     for i in range(60):
         picture(tmp_path / "a" / f"{i}.jpg")
@@ -72,7 +99,9 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert f"{empty / 'cat'}: this class folder has no images" in failing(empty)
     picture(tmp_path / "split/train/cat/1.png")
     picture(tmp_path / "split/val/dgo/1.png")
-    assert "class 'dgo' is in val, but not in train; train has cat" in failing(tmp_path / "split", "val")
+    assert "class 'dgo' is in val, but not in train; train has cat. Splits with classes of their own" in failing(
+        tmp_path / "split", "val"
+    )
     (tmp_path / "raw/cat").mkdir(parents=True)
     (tmp_path / "raw/cat" / os.fsdecode(b"\xff.png")).write_bytes(b"")
     assert "not UTF-8" in failing(tmp_path / "raw")
