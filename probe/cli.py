@@ -81,6 +81,10 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--folds", type=int, default=default.folds, help="of --select kfold (%(default)s)")
     p.add_argument("--seed", type=int, default=default.seed, help="of splits and starts (%(default)s)")
     p.add_argument(
+        "--tolerance", type=float, default=default.tolerance, metavar="1e-6",
+        help="lbfgs stops where the objective is expected to fall by this part of itself (%(default)s)",
+    )  # fmt: skip
+    p.add_argument(
         "--precision", default=default.precision, choices=PRECISIONS,
         help="of products: lbfgs ends in float32 whichever; sgd in bfloat16 only if asked (%(default)s)",
     )  # fmt: skip

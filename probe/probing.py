@@ -104,6 +104,7 @@ def _settings(root: Root, config: ProbeConfig) -> Settings:
         average=tuple(load_head(root, name) for name in config.average),
         k=config.k,
         temperature=config.temperature,
+        tolerance=config.tolerance,
         precision="float32" if config.memory and config.precision == "auto" else config.precision,
         seed=config.seed,
     )
