@@ -11,6 +11,7 @@ from extract.backbone import Backbone
 from extract.backbones import ALIASES, BACKBONES, find_backbone
 from extract.weights.table import LICENCES, Weights, candidates, default_root
 from store.errors import BadValue, UserError
+from store.flags import Parser
 from store.runtime import run_command
 from store.tables import text_table
 
@@ -28,7 +29,7 @@ class Fetched:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="python -m extract.download",
         description="Fetch weights of backbones. A download that broke off goes on where it was.",
     )
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.check:
         from extract.datasets.check import report
 
-        return report(options.check, options.data_root)
+        return report(options.check, options.data_root, as_json=options.json)
     if bool(options.names) == options.all:
         parser.error("name backbones, or give --all, --list or --check DATASET")
     found = [fetch(row, options.weights_root) for row in chosen(options.names)]

@@ -27,7 +27,7 @@ from extract.pipeline import Lane, Output, Seconds, fill
 from extract.ranks import local_device
 from store.errors import BadImage, BadValue, RootError
 from store.fingerprint import Fingerprint
-from store.keys import FeatureKey
+from store.keys import FeatureKey, dataset_name
 from store.root import Root, open_root
 from store.runtime import Progress, rank, size, versions
 from store.writer import BLOCK_ROWS, FeatureWriter, rows_of_block
@@ -141,13 +141,14 @@ def _extract(
             lanes[sort] = Lane([], one.recipe, _forward(images, *sort[:4]), chosen["batch_size"])
         lanes[sort].outputs.append(Output(writer, one.net.columns(one.tap)))
         writers[i], lane_of[i] = writer, lanes[sort]
+    source = next(name for name in config.dataset if dataset_name(name) == images.samples.dataset)
     bad = 0
     for rows in {sort[-1] for sort in lanes}:  # one, unless an earlier version began a set in other blocks
         together = [lane for sort, lane in lanes.items() if sort[-1] == rows]
         bad = max(bad, _fill(config, images, together, seconds, turn))
     for i, lane in lane_of.items():
         net, recipe = seen[i].net, seen[i].recipe
-        told = {"versions": versions(), **writers[i].choices, **net.cost(recipe)}
+        told = {"versions": versions(), "source": source, **writers[i].choices, **net.cost(recipe)}
         done = writers[i].commit(told, net.errors[seen[i].tap])
         made[i] = made_row(writers[i], recipe.view, lane.extracted, bad, "extracted" if done else "unfinished")
     return [made[i] for i in range(len(seen))]

@@ -11,6 +11,7 @@ import numpy as np
 from fewshot.episodes import Episodes, EpisodeSet
 from fewshot.pool import Pool
 from store.errors import BadValue, FormatError, SamplesMismatch
+from store.json_text import parse_json
 
 FORMAT = 1
 _ARRAYS = {"support": 3, "query": 3, "classes": 2, "number": 1}
@@ -54,13 +55,14 @@ def read(path: str, pool: Pool) -> list[EpisodeSet]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        header = json.loads(str(arrays["header"]))
+        header = parse_json(str(arrays["header"]))
         known = header["format"] == FORMAT
         sets = [_read_set(arrays, i, text) for i, text in enumerate(header["sets"])] if known else []
     except OSError as error:
         raise BadValue(f"cannot read episodes from {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise FormatError(f"{path} is not an episode file of python -m fewshot --write-episodes: {error}") from error
+        why = "" if "pickle" in str(error) else f": {error}"  # numpy's advice there is to load it unsafely
+        raise FormatError(f"{path} is not an episode file of python -m fewshot --write-episodes{why}") from error
     if not known:
         raise FormatError(f"{path} has format {header['format']!r}; this version reads {FORMAT}")
     if header.get("samples") != pool.id:

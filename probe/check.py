@@ -19,6 +19,8 @@ def check(config: ProbeConfig) -> None:
         values = getattr(config, name)
         for value in values if isinstance(values, tuple) else (values,):
             check_number(name, value)
+    if not 0 < config.tolerance < 1:
+        raise BadValue(f"--tolerance {config.tolerance:g}: above 0, and below 1")
     if not 0 < config.temperature < float("inf"):
         raise BadValue(f"--temperature {config.temperature:g}: above 0, and finite")
     check_objective(config)

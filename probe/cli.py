@@ -8,12 +8,13 @@ from probe.check import check
 from probe.config import BATCH_NORMS, OBJECTIVES, PRECISIONS, SELECT, SHARDS, TUNINGS, ProbeConfig
 from probe.solvers import SOLVERS
 from store.errors import BadValue, UnknownName
-from store.flags import integers, names, numbers, size
+from store.flags import Parser, integers, names, numbers, size
 from store.root import default_root, open_root
+from store.tables import table_or_json
 
 
 def build_parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="python -m probe",
         description="Train a linear head on stored features and score it. Weight decay is λ in mean loss + λ/2 |W|², "
         "bias unpenalised; columns are standardised unless a block says otherwise (a:l2, a:raw, a:pca256, a[0:2048]).",
@@ -80,6 +81,10 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--folds", type=int, default=default.folds, help="of --select kfold (%(default)s)")
     p.add_argument("--seed", type=int, default=default.seed, help="of splits and starts (%(default)s)")
     p.add_argument(
+        "--tolerance", type=float, default=default.tolerance, metavar="1e-6",
+        help="lbfgs stops where the objective is expected to fall by this part of itself (%(default)s)",
+    )  # fmt: skip
+    p.add_argument(
         "--precision", default=default.precision, choices=PRECISIONS,
         help="of products: lbfgs ends in float32 whichever; sgd in bfloat16 only if asked (%(default)s)",
     )  # fmt: skip
@@ -97,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = vars(build_parser().parse_args(argv))
     as_json = options.pop("json")
     if options.pop("list"):
-        print("\n".join(f"{name:12}{solver.what}" for name, solver in SOLVERS.items()))
+        print(table_or_json(("solver", "what"), [(name, row.what) for name, row in SOLVERS.items()], as_json=as_json))
         return 0
     if not options["features"]:
         raise BadValue(

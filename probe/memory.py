@@ -131,6 +131,6 @@ def _read_a_few_times(role: str, split: "Split", solver: str) -> bool:
     """Whether reading from a local disk again costs less than the memory. Ridge holds rows that are fewer than columns:
     it solves the dual problem.
     """
-    data, remote = split.data, "://" in split.x.parts[0].root.url
+    data = split.data
     at_the_end = role == "test" and solver not in EPOCHS
-    return not remote and (at_the_end or (solver in FEW_PASSES and data.total >= data.raw_dim))
+    return not data.remote and (at_the_end or (solver in FEW_PASSES and data.total >= data.raw_dim))

@@ -92,7 +92,9 @@ class Prepare:
 
     def __call__(self, x_BD: Tensor) -> Tensor:
         if self._whole is not None:
-            return x_BD.float().sub(self._whole.mean).mul_(self._whole.scale)
+            x = x_BD.float()
+            moved = x.sub(self._whole.mean) if x is x_BD else x.sub_(self._whole.mean)
+            return moved.mul_(self._whole.scale)
         return torch.cat([self._block(x_BD, index) for index in range(len(self.steps))], dim=1)
 
     def _block(self, x_BD: Tensor, index: int) -> Tensor:

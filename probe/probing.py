@@ -104,6 +104,7 @@ def _settings(root: Root, config: ProbeConfig) -> Settings:
         average=tuple(load_head(root, name) for name in config.average),
         k=config.k,
         temperature=config.temperature,
+        tolerance=config.tolerance,
         precision="float32" if config.memory and config.precision == "auto" else config.precision,
         seed=config.seed,
     )
@@ -138,10 +139,10 @@ def _open(
         return hold(splits, config.memory, config.solver, len(classes), members)
     views = {
         f"view {view}": open_split(root, config, config.train, blocks, classes, device, view)
-        for view in range(1, config.views)
+        for view in range(config.views - 1, 0, -1)  # the last first: what it lacks is told with the --views to extract
     }
     held, pairs = hold({**splits, **views}, config.memory, config.solver, len(classes), members)
-    pieces = tuple(held[role].data.pieces for role in ("train", *views))
+    pieces = tuple(held[role].data.pieces for role in ("train", *reversed(views)))
     train = replace(held["train"], data=replace(held["train"].data, views=pieces))
     return {**{role: held[role] for role in splits}, "train": train}, pairs
 

@@ -137,7 +137,7 @@ def _how_to_make(root: Root, key: FeatureKey, view: int, dataset: str) -> str:
         command += f" --store {shlex.quote(root.url)}"
     stored = backbones(root, key.dataset, key.split)
     if key.backbone in stored:
-        return f"{key} is not finished in {root.url}; run: {command}"
+        return f"{key} {f'has no view {view}' if view else 'is not finished'} in {root.url}; run: {command}"
     near = [name for name in difflib.get_close_matches(key.backbone, stored) if name != key.backbone]
     hint = f"; nearest: {', '.join(near)}" if near else ""
     if not stored:  # perhaps the split or the dataset is another

@@ -63,8 +63,8 @@ def open_dataset(name: str, split: str, data_root: str | Path | None = None, *, 
     if images.absent and not allow_absent:
         first = images.samples.ids[images.absent[0]]
         raise BadImage(
-            f"{name}/{split}: {len(images.absent)} of {len(images.samples)} files are not below {path}, the first is "
-            f"{first!r}. Put them there, or go on without them: --skip-bad"
+            f"{name}/{split}: {len(images.absent)} of {len(images.samples)} files are not below {images.top or path}, "
+            f"the first is {first!r}. Put them there, or go on without them: --skip-bad"
         )
     return images
 

@@ -1,6 +1,7 @@
 """What is missing or too many in a folder of images: `python -m extract.download --check DATASET`."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -66,8 +67,9 @@ def _extra(opened: Sequence[Images]) -> Iterator[str]:
             yield f"{top}: {len(extra)} images belong to no split: {short(extra, 3)}"
 
 
-def report(dataset: str, data_root: str | None) -> int:
+def report(dataset: str, data_root: str | None, *, as_json: bool = False) -> int:
     """Print what `check` finds; 1 if it is anything."""
     found = check(dataset, data_root or default_data_root())
-    print("\n".join(found) or f"{dataset} is complete")
+    told = json.dumps({"dataset": dataset, "findings": found}, indent=1)
+    print(told if as_json else "\n".join(found) or f"{dataset} is complete")
     return 1 if found else 0

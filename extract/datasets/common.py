@@ -63,7 +63,7 @@ def check_inside(path: str, top: Path) -> str:
     """A relative path as it stands in a list from outside; raises `BadValue` where it leads out of `top`."""
     parts = PurePosixPath(path.replace("\\", "/"))
     if parts.is_absolute() or ".." in parts.parts or not parts.parts or "\0" in path or parts.parts[0].endswith(":"):
-        raise BadValue(f"{path!r} is not a path below {top}")
+        raise BadValue(f"{path!r} is not a path below {top}: paths in a list are relative to it, without ..")
     return path
 
 

@@ -14,6 +14,7 @@ from store.errors import BadValue
         ({"epochs": 0}, "--epochs 0: at least 1"),
         ({"k": (3, 0)}, "--k 0: at least 1"),
         ({"temperature": float("nan")}, "--temperature nan: above 0, and finite"),
+        ({"tolerance": 0.0}, "--tolerance 0: above 0, and below 1"),
         ({"memory": -5}, "--memory -5: at least 1"),
         ({"seed": -1}, "--seed -1: at least 0"),
         ({"solver": "sgd", "seeds": (0, 10**20)}, r"--seeds 1e\+20: at most 9.22337e\+18"),
