@@ -14,7 +14,7 @@ class Copies:
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.pin = device, device.type == "cuda"
-        self.stream = torch.cuda.Stream(device) if self.pin else None
+        self.stream = torch.cuda.Stream(device) if self.pin else None  # type: ignore[no-untyped-call]
 
     def send(self, pixels: torch.Tensor) -> torch.Tensor:
         """`pixels`, from memory that is pinned where `pin` says so, on the device, for the stream that is current."""
@@ -34,7 +34,7 @@ class Copies:
         here = torch.empty(x_BD.shape, dtype=torch.float32, pin_memory=True)
         with torch.cuda.device(self.device):
             here.copy_(x_BD.float(), non_blocking=True)
-            done = torch.cuda.Event()
+            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             done.record()
 
         def features() -> np.ndarray:
