@@ -11,6 +11,7 @@ from extract.backbone import Backbone
 from extract.backbones import ALIASES, BACKBONES, find_backbone
 from extract.weights.table import LICENCES, Weights, candidates, default_root
 from store.errors import BadValue, UserError
+from store.flags import names
 from store.runtime import run_command
 from store.tables import text_table
 
@@ -35,7 +36,9 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("names", nargs="*", metavar="NAME", help="backbones by name, * and ? allowed: swav_*")
     p.add_argument("--all", action="store_true", help="every backbone whose weights are published")
     p.add_argument("--list", action="store_true", help="list files, sizes, licences and what is here already")
-    p.add_argument("--check", metavar="DATASET", help="say what is missing or extra in a dataset's folder")
+    p.add_argument(
+        "--check", type=names, default=(), metavar="A,B", help="say what datasets' folders lack or have too many"
+    )
     p.add_argument("--data-root", metavar="DIR", help="of --check: where the datasets lie")
     p.add_argument("--weights-root", metavar="DIR", help=f"default: WEIGHTS_ROOT, or {default_root()}")
     p.add_argument("--json", action="store_true", help="print one JSON document")
@@ -52,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.check:
         from extract.datasets.check import report
 
-        return report(options.check, options.data_root)
+        return report(options.check, options.data_root, as_json=options.json)
     if bool(options.names) == options.all:
         parser.error("name backbones, or give --all, --list or --check DATASET")
     found = [fetch(row, options.weights_root) for row in chosen(options.names)]

@@ -1,6 +1,7 @@
 """What is missing or too many in a folder of images: `python -m extract.download --check DATASET`."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,6 +33,7 @@ def check(dataset: str, data_root: str | Path | None = None) -> list[str]:
             found.append(str(error))
         else:
             found += _counts(dataset, split, opened[-1], spec.sizes.get(split))
+    found = list(dict.fromkeys(found))  # what all splits lack is said once
     return found + list(_extra(opened)) if len(opened) == len(splits) else found
 
 
@@ -66,8 +68,9 @@ def _extra(opened: Sequence[Images]) -> Iterator[str]:
             yield f"{top}: {len(extra)} images belong to no split: {short(extra, 3)}"
 
 
-def report(dataset: str, data_root: str | None) -> int:
-    """Print what `check` finds; 1 if it is anything."""
-    found = check(dataset, data_root or default_data_root())
-    print("\n".join(found) or f"{dataset} is complete")
-    return 1 if found else 0
+def report(datasets: Sequence[str], data_root: str | None, *, as_json: bool = False) -> int:
+    """Print what `check` finds in each; 1 if it is anything."""
+    found = {dataset: check(dataset, data_root or default_data_root()) for dataset in datasets}
+    lines = [line for dataset, texts in found.items() for line in texts or [f"{dataset} is complete"]]
+    print(json.dumps(found, indent=1) if as_json else "\n".join(lines))
+    return 1 if any(found.values()) else 0
