@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from extract.pretrain import configs
 from extract.training.config import TrainConfig, add_flags, recipe_table, seeds
 from store.errors import BadValue
+from store.flags import Parser
 from store.keys import dataset_name
 from store.runtime import run_command
 
@@ -33,7 +34,7 @@ SYNTHESIS_EPOCHS = 2
 
 
 def build_parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="python -m extract.bonsai",
         description="Make one backbone out of several rounds of discovery: NAME.r0 (ERM), NAME.r1 (groupDRO over what "
         "NAME.r0 gets right and wrong), ..., and NAME, which learns all of them. What is there is not trained again.",
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = vars(build_parser().parse_args(argv))
     as_json, listing, rounds = (options.pop(name) for name in ("json", "list", "rounds"))
     if listing:
-        print(recipe_table())
+        print(recipe_table(as_json=as_json))
         return 0
     if rounds < 2:
         raise BadValue(f"--rounds {rounds}: at least 2; one round is python -m extract.pretrain")

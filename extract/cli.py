@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from extract.config import ExtractConfig
-from store.flags import names
+from store.flags import Parser, names
 
 
 def build_parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="python -m extract",
         description="Extract the features of backbones once, into the store. What is there already is not made again; "
         "a run that was stopped goes on where it was.",
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.pop("list"):
         from extract.listing import backbone_table
 
-        print(backbone_table(options["backbones"]))
+        print(backbone_table(options["backbones"], as_json=options["json"]))
         return 0
     if options.pop("list_datasets"):
         from extract.listing import dataset_rows, dataset_table

@@ -51,6 +51,8 @@ class ExtractConfig:
     def __post_init__(self) -> None:
         if not self.backbone:
             raise BadValue("name at least one backbone: --backbone a,b (see `python -m extract --list`)")
+        if not self.dataset:
+            raise BadValue("name at least one dataset: --dataset NAME (see `python -m extract --list-datasets`)")
         bases = dict.fromkeys(split_name(name, self.backbones)[0] for name in self.backbone) if self.weights else {}
         if len(bases) > 1:
             raise BadValue(f"--weights is for one backbone, not {len(bases)}: {', '.join(bases)}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from extract.training.config import TrainConfig, add_flags, recipe_table, seeds, split_options
 from store.errors import BadValue, UnknownName
-from store.flags import names
+from store.flags import Parser, names
 from store.keys import dataset_name
 from store.runtime import run_command
 
@@ -41,7 +41,7 @@ class Lesson:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="python -m extract.distill",
         description="Distil several backbones into one network: a head for each teacher. Views of the training images "
         "that the store has of every teacher (python -m extract --views 9) are not computed again.",
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = vars(build_parser().parse_args(argv))
     as_json, listing = options.pop("json"), options.pop("list")
     if listing:
-        print(recipe_table())
+        print(recipe_table(as_json=as_json))
         return 0
     lesson, asked = _asked(options)
 

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 from store.doctor import BAD, NOTE, OK, Check, check_store, report
 from store.errors import UserError
+from store.flags import Parser
 from store.root import default_root, open_root
 from store.runtime import run_command
 
@@ -25,7 +26,7 @@ NEAR = 6
 def build_parser() -> argparse.ArgumentParser:
     from extract.datasets import default_data_root
 
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="python -m extract.doctor",
         description="Check this installation: versions, devices, decoders, weights, datasets, disk and store. Exits 1 "
         "where something is broken; a note is what works, and is worth knowing.",

@@ -11,7 +11,7 @@ from extract.backbone import Backbone
 from extract.backbones import ALIASES, BACKBONES, find_backbone
 from extract.weights.table import LICENCES, Weights, candidates, default_root
 from store.errors import BadValue, UserError
-from store.flags import names
+from store.flags import Parser, names
 from store.runtime import run_command
 from store.tables import text_table
 
@@ -29,7 +29,7 @@ class Fetched:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="python -m extract.download",
         description="Fetch weights of backbones. A download that broke off goes on where it was.",
     )

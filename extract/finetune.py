@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from extract.training.config import TrainConfig, add_flags, recipe_table, split_options
 from extract.training.recipes import TRAINING_RECIPES
 from store.errors import BadValue
-from store.flags import names, numbers
+from store.flags import Parser, names, numbers
 from store.keys import dataset_name
 from store.runtime import run_command
 
@@ -27,7 +27,7 @@ MAX_NAME = 100
 
 
 def build_parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="python -m extract.finetune",
         description="Fine-tune backbones under a new head. A,B,C is one joint trunk ([init]cat); --backbone again is "
         "one more run. What is there is not trained again; a run that was stopped goes on.",
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = vars(build_parser().parse_args(argv))
     as_json, listing, every = (options.pop(name) for name in ("json", "list", "backbone"))
     if listing:
-        print(recipe_table())
+        print(recipe_table(as_json=as_json))
         return 0
     if not every or not options["dataset"]:
         raise BadValue("--backbone and --dataset are needed, as in  --backbone swav_resnet50 --dataset cifar100")

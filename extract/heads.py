@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from store.flags import names
+from store.flags import Parser, names
 from store.root import default_root, open_root
 from store.runtime import run_command
-from store.tables import text_table
+from store.tables import table_or_json
 
 if TYPE_CHECKING:
     from store.heads import StoredHead
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="python -m extract.heads",
         description="Store the classifiers that come with backbones, published ones or trained here, under the "
         "backbones' names, for  python -m probe --solver sgd --average A,B",
@@ -29,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--weights-root", metavar="DIR", help="where weights files are kept")
     p.add_argument("--backbones", metavar="DIR", help="where trained backbones are kept")
     p.add_argument("--store", default=default_root(), help="folder or s3://bucket/prefix (default: %(default)s)")
+    p.add_argument("--json", action="store_true", help="print one JSON document")
     return p
 
 
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in options.backbone:
         head, (num_classes, dim) = keep_head(root, name, options.backbones, options.weights_root)
         rows.append((name, head, num_classes, dim))
-    print(text_table(("backbone", "head", "classes", "dim"), rows))
+    print(table_or_json(("backbone", "head", "classes", "dim"), rows, as_json=options.json))
     return 0
 
 

@@ -7,34 +7,36 @@ from extract.backbones import BACKBONES, FAMILIES
 from extract.datasets import DATASETS, find_dataset, is_present
 from extract.models.costs import COSTS
 from extract.trained import trained_names
-from store.tables import text_table
+from store.tables import table_or_json, text_table
 
 if TYPE_CHECKING:
     from extract.outcome import Made
     from extract.plan import Planned
 
 
-def backbone_table(backbones: str | None = None) -> str:
-    """The rows of the table, the families, and what was trained below `backbones`."""
+def backbone_table(backbones: str | None = None, *, as_json: bool = False) -> str:
+    """The rows of the table; as text also the families, and what was trained below `backbones`."""
     rows = [
         (
             name,
             row.arch,
             row.dim,
-            f"{COSTS[row.arch].params / 1e6:.1f}",
-            f"{COSTS[row.arch].gmacs:.1f}",
+            round(COSTS[row.arch].params / 1e6, 1),
+            round(COSTS[row.arch].gmacs, 1),
             row.recipe,
             row.note,
         )
         for name, row in BACKBONES.items()
     ]
+    header = ("backbone", "architecture", "dim", "10^6 params", "GMACs", "recipe", "what")
+    if as_json:
+        return table_or_json(header, rows, as_json=True)
     inside = {
         "NAME:LAYER:POOLING": "a layer of any of these, pooled by mean, max or cls; NAME:LAYER and NAME:POOLING too"
     }
     more = "\n".join(f"{name}: {what}" for name, what in (FAMILIES | inside).items())
     trained = trained_names(backbones)
     here = f"\n\ntrained here: {', '.join(trained)}" if trained else ""
-    header = ("backbone", "architecture", "dim", "10^6 params", "GMACs", "recipe", "what")
     return f"{text_table(header, rows)}\n\n{more}{here}"
 
 

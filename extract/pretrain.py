@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from extract.training.config import TrainConfig, add_flags, recipe_table, seeds, split_options
 from store.errors import BadValue, UnknownName
+from store.flags import Parser
 from store.keys import dataset_name
 from store.runtime import run_command
 
@@ -19,7 +20,7 @@ RECIPE_OF = {"camelyon17": "wilds", "miniimagenet": "fewshot", "cub": "fewshot"}
 
 
 def build_parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="python -m extract.pretrain",
         description="Train networks from scratch, one for each seed. Each becomes a backbone: "
         "python -m extract --backbone NAME. What is there is not trained again; a run that was stopped goes on.",
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = vars(build_parser().parse_args(argv))
     as_json, listing = options.pop("json"), options.pop("list")
     if listing:
-        print(recipe_table())
+        print(recipe_table(as_json=as_json))
         return 0
     arch = options["arch"]
     asked = configs(options)

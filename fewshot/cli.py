@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from fewshot.classifiers import CLASSIFIERS
 from fewshot.config import ALL, TRANSFORMS, Crossing, FewshotConfig, Settings, Span
 from store.errors import BadValue, UnknownName
-from store.flags import names
+from store.flags import Parser, names
 from store.root import default_root
+from store.tables import table_or_json
 
 
 def build_parser() -> argparse.ArgumentParser:
     default, settings = FewshotConfig(features=()), Settings()
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="python -m fewshot",
         description="Few-shot episodes over any concatenation of stored features. No image is read, no backbone runs.",
     )
@@ -95,8 +96,8 @@ def read_config(args: argparse.Namespace) -> FewshotConfig:
 def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     if args.list:
-        width = max(map(len, CLASSIFIERS))
-        print("\n".join(f"{name:{width}}  {row.says}" for name, row in CLASSIFIERS.items()))
+        rows = [(name, row.says) for name, row in CLASSIFIERS.items()]
+        print(table_or_json(("classifier", "what"), rows, as_json=args.json))
         return 0
     config = read_config(args)
     from fewshot.evaluate import evaluate  # torch loads here, so that --help and typos answer at once

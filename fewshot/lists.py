@@ -131,7 +131,8 @@ def class_lists(
 
 def _number(target: Targets, name: str, kind: str) -> int:
     if name not in target.classes:
-        raise UnknownName(kind, name, target.classes)
+        have = ", ".join(target.classes[:10]) + (", ..." if len(target.classes) > 10 else "")
+        raise UnknownName(kind, name, target.classes, f"there are: {have}")
     return target.classes.index(name)
 
 

@@ -4,15 +4,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from probe.check import check
 from probe.config import BATCH_NORMS, OBJECTIVES, PRECISIONS, SELECT, SHARDS, TUNINGS, ProbeConfig
 from probe.solvers import SOLVERS
 from store.errors import BadValue, UnknownName
-from store.flags import integers, names, numbers, size
+from store.flags import Parser, integers, names, numbers, size
 from store.root import default_root, open_root
+from store.tables import table_or_json
 
 
 def build_parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="python -m probe",
         description="Train a linear head on stored features and score it. Weight decay is λ in mean loss + λ/2 |W|², "
         "bias unpenalised; columns are standardised unless a block says otherwise (a:l2, a:raw, a:pca256, a[0:2048]).",
@@ -30,8 +32,10 @@ def build_parser() -> argparse.ArgumentParser:
         "groups train, tune and test",
     )
     p.add_argument("--store", help="path or s3:// URL ($FEATURE_STORE or data/features)")
-    for split in ("train", "val", "test"):
-        p.add_argument(f"--{split}", default=split, metavar="SPLIT", help=f"split to use as {split} (%(default)s)")
+    for split, also in (("train", ""), ("val", "; none: a part of train"), ("test", "")):
+        p.add_argument(
+            f"--{split}", default=split, metavar="SPLIT", help=f"split to use as {split} (%(default)s){also}"
+        )
     p.add_argument(
         "--test-dataset", metavar="NAME", help="take --test from another dataset, with some of these classes"
     )
@@ -77,6 +81,10 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--folds", type=int, default=default.folds, help="of --select kfold (%(default)s)")
     p.add_argument("--seed", type=int, default=default.seed, help="of splits and starts (%(default)s)")
     p.add_argument(
+        "--tolerance", type=float, default=default.tolerance, metavar="1e-6",
+        help="lbfgs stops where the objective is expected to fall by this part of itself (%(default)s)",
+    )  # fmt: skip
+    p.add_argument(
         "--precision", default=default.precision, choices=PRECISIONS,
         help="of products: lbfgs ends in float32 whichever; sgd in bfloat16 only if asked (%(default)s)",
     )  # fmt: skip
@@ -90,70 +98,11 @@ def build_parser() -> argparse.ArgumentParser:
     return p
 
 
-def check(config: ProbeConfig) -> None:
-    """Raise `BadValue` for a number that no run could use, before anything is read."""
-    for flag, value, least in (
-        ("folds", config.folds, 2), ("epochs", config.epochs, 1), ("batch", config.batch, 1),
-        ("views", config.views, 1), ("k", min(config.k), 1),
-    ):  # fmt: skip
-        if value is not None and value < least:
-            raise BadValue(f"--{flag} {value}: at least {least}")
-    check_objective(config)
-    if not 0 < config.temperature < float("inf"):
-        raise BadValue(f"--temperature {config.temperature:g}: above 0, and finite")
-    if config.weight_decay and not SOLVERS[config.solver].weight_decay:
-        raise BadValue(f"--solver {config.solver} has no weight decay: leave out --weight-decay")
-    if config.shard == "classes" and config.solver not in ("lbfgs", "sgd"):
-        raise BadValue(f"--shard classes: heads of lbfgs and sgd can be shared out, not of {config.solver}")
-    if config.test_dataset and config.objective:
-        raise BadValue("--test-dataset is for plain probing: with --objective the groups say what tests")
-    if config.views > 1 and SOLVERS[config.solver].file != "sgd":
-        raise BadValue(
-            f"--views is for --solver sgd and cosine, which see the data epoch by epoch, not {config.solver}"
-        )
-
-
-def check_objective(config: ProbeConfig) -> None:
-    """Raise `BadValue` where objective, group, solver and selection do not go together."""
-    for name in config.objective:
-        if name not in OBJECTIVES:
-            raise UnknownName("objective", name, OBJECTIVES, f"there are {', '.join(OBJECTIVES)}")
-    for flag in ("penalty", "anneal"):
-        if getattr(config, flag) != getattr(ProbeConfig, flag) and "vrex" not in config.objective:
-            raise BadValue(f"--{flag} is of --objective vrex: add it, or leave out --{flag}")
-    able = [name for name, solver in SOLVERS.items() if solver.groups]
-    (check_group_run if config.objective else check_plain_run)(config, able)
-
-
-def check_plain_run(config: ProbeConfig, able: Sequence[str]) -> None:
-    """`able`: solvers of group objectives. Raises `BadValue`."""
-    if config.solver in able:
-        raise BadValue(f"--solver {config.solver} is for group objectives: add --objective erm, vrex or groupdro")
-    if config.select in TUNINGS or config.wilds:
-        flag = "--wilds" if config.wilds else f"--select {config.select}"
-        raise BadValue(f"{flag} is for --objective; without one, --val names the split to choose on")
-
-
-def check_group_run(config: ProbeConfig, able: Sequence[str]) -> None:
-    """`able`: solvers of group objectives. Raises `BadValue`."""
-    what = f"--objective {','.join(config.objective)}"
-    if not config.group:
-        raise BadValue(f"{what} needs --group COLUMN: which target column says what group a sample is of")
-    if config.solver not in able:
-        raise BadValue(f"{what}: --solver {config.solver} minimises the mean loss alone; take {' or '.join(able)}")
-    if config.select not in ("val", *TUNINGS):
-        raise BadValue(f"{what}: --select {config.select} chooses without groups; take {' or '.join(TUNINGS)}")
-    if config.solver == "fullbatch" and config.batch is not None:
-        raise BadValue("--solver fullbatch takes every sample at every step: leave out --batch, or take balanced")
-    if config.views > 1 or config.sub or config.average or config.predictions:
-        raise BadValue(f"{what} goes without --views, --sub, --average and --predictions (--wilds writes predictions)")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     options = vars(build_parser().parse_args(argv))
     as_json = options.pop("json")
     if options.pop("list"):
-        print("\n".join(f"{name:12}{solver.what}" for name, solver in SOLVERS.items()))
+        print(table_or_json(("solver", "what"), [(name, row.what) for name, row in SOLVERS.items()], as_json=as_json))
         return 0
     if not options["features"]:
         raise BadValue(

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from probe.solvers import TOLERANCE
+
 BATCH_NORMS = ("affine", "plain", "none")
 PRECISIONS = ("auto", "float32", "bfloat16")
 SHARDS = ("rows", "classes")
@@ -65,6 +67,8 @@ class ProbeConfig:
     """A folder for predictions under the names that WILDS' evaluator reads."""
     shard: str = "rows"
     """What ranks of torchrun share; classes: of lbfgs and sgd, where heads and their state are too large for one."""
+    tolerance: float = TOLERANCE
+    """Of lbfgs: it stops where it expects the objective to fall by no more than this part of itself."""
     precision: str = "auto"
     """Of products in lbfgs and sgd. auto: lbfgs takes bfloat16 where it is faster, and ends in float32 (not where
     `memory` is given: it keeps logits); sgd is float32.

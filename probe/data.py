@@ -28,6 +28,10 @@ class Source(Protocol):
     def streamed(self) -> bool:
         """Whether every read goes to the store."""
 
+    @property
+    def remote(self) -> bool:
+        """Whether it goes over a network."""
+
     def read(self, rows: slice | np.ndarray) -> np.ndarray | Tensor:
         """Rows (n, D); they may be the memory that is held: not to be written to."""
 
@@ -35,7 +39,7 @@ class Source(Protocol):
 class Held:
     """Features in memory, in the dtype they are stored in: an array, or a tensor on the device where it lies."""
 
-    streamed = False
+    streamed = remote = False
 
     def __init__(self, x_ND: np.ndarray | Tensor) -> None:
         self.x_ND = torch.from_numpy(x_ND) if isinstance(x_ND, np.ndarray) else x_ND
@@ -58,6 +62,7 @@ class Streamed:
         self.shape = (len(x), sum(high - low for low, high in ranges))
         stored = {part.manifest.dtype for part in x.parts}
         self.dtype = np.dtype("float16" if stored == {"float16"} else "float32")
+        self.remote = any("://" in part.root.url for part in x.parts)
 
     def read(self, rows: slice | np.ndarray) -> np.ndarray:
         count = len(range(*rows.indices(self.shape[0]))) if isinstance(rows, slice) else len(rows)
@@ -135,6 +140,10 @@ class Data:
     def streamed(self) -> bool:
         return any(source.streamed for source, _ in self.pieces)
 
+    @property
+    def remote(self) -> bool:
+        return any(source.remote for source, _ in self.pieces)
+
     def chunks(self, rows: int | None = None) -> Iterator[tuple[slice, Tensor]]:
         """One pass: (local rows, their float32 features (n, D')) in order. The tensors are the caller's."""
         for span, raw in self.raw_chunks(rows):
@@ -165,7 +174,8 @@ class Data:
         for source, numbers in pieces:
             mine = np.flatnonzero((rows >= first) & (rows < first + len(numbers)))
             if mine.size == len(rows):
-                return self.prepare(self._tensor(source.read(numbers[rows - first])))
+                raw = self._tensor(source.read(numbers[rows - first]))
+                return raw.float() if self.prepare.nothing else self.prepare(raw)  # rows of an array are a copy
             if mine.size:
                 raw = self._tensor(source.read(numbers[rows[mine] - first]))
                 x = torch.empty((len(rows), self.raw_dim), dtype=torch.float32, device=self.device) if x is None else x

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from store.concat import Concat, expand_names, open_features
 from store.errors import BadValue
+from store.features import backbones
 from store.keys import dataset_name
 from store.root import Root
 
@@ -36,7 +37,7 @@ class Block:
 def parse_features(root: Root, dataset: str, split: str, text: str) -> list[Block]:
     """Blocks of `text`; braces and globs expand to what is stored, and options hold for each expanded name.
 
-    Raises `BadValue`: nothing named, an empty column range, or an option that is none of l2, std, raw, pcaK.
+    Raises `BadValue`: nothing named, an empty column range, or an option that is none of STEPS.
     """
     blocks = []
     for item in filter(None, map(str.strip, _COMMA.split(text))):
@@ -45,6 +46,9 @@ def parse_features(root: Root, dataset: str, split: str, text: str) -> list[Bloc
         names, low, high = found["names"], found["low"], found["high"]
         if not names or "[" in names or "]" in names:
             raise BadValue(f"features {item!r}: write name, name[low:high], name:l2 or name[low:high]:pca64:l2")
+        name, colon, step = names.rpartition(":")
+        if colon and names not in (stored := backbones(root, dataset_name(dataset), split)) and name in stored:
+            raise BadValue(f"features {item!r}: {step!r} is none of {STEPS}, and no features {names!r} are stored")
         columns = (int(low) if low else None, int(high) if high else None)
         if columns[1] is not None and columns[1] <= (columns[0] or 0):
             raise BadValue(f"features {item!r}: columns {low or 0} to {high} are none")

@@ -101,8 +101,8 @@ def hold(
         left = budget - resident() - work
         if left < 0:
             raise BadValue(
-                f"--memory {budget / 1e9:.2f} GB: {solver} on {dim} columns, {classes} classes and {members} grid "
-                f"members needs {(budget - left) / 1e9:.2f} GB beside the features: give more, or a smaller grid"
+                f"--memory {budget / 1e6:.0f}MB: {solver} on {dim} columns, {classes} classes and {members} grid "
+                f"members needs {(budget - left) / 1e6:.0f}MB beside the features: give more, or a smaller grid"
             )
     kept, held = {}, 0
     for role, split in splits.items():
@@ -130,6 +130,6 @@ def _read_a_few_times(role: str, split: "Split", solver: str) -> bool:
     """Whether reading from a local disk again costs less than the memory. Ridge holds rows that are fewer than columns:
     it solves the dual problem.
     """
-    data, remote = split.data, "://" in split.x.parts[0].root.url
+    data = split.data
     at_the_end = role == "test" and solver not in EPOCHS
-    return not remote and (at_the_end or (solver in FEW_PASSES and data.total >= data.raw_dim))
+    return not data.remote and (at_the_end or (solver in FEW_PASSES and data.total >= data.raw_dim))

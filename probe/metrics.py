@@ -102,6 +102,8 @@ def summarise(
     if group_N is not None:
         known = group_N >= 0
         found["per_group"] = by_index(correct[known], group_N[known], groups)
+        counts = np.bincount(group_N[known], minlength=len(groups)).tolist()
+        found["samples_per_group"] = {name: count for name, count in zip(groups, counts, strict=True) if count}
         worst = min(found["per_group"], key=found["per_group"].__getitem__, default=None)
         found["worst_group"] = worst
         found["worst_group_accuracy"] = found["per_group"].get(worst) if worst else None

@@ -13,15 +13,15 @@ def cross_entropy(logits_NKC: Tensor, y_N: Tensor, num_classes: int | None = Non
 
     Args:
         num_classes: of all ranks, where they may share them and the logits are of this rank's.
-    Returns: loss (K,) float64, and softmax - one-hot (N, K, C), which overwrites the logits.
+    Returns: loss (K,) float64, and softmax - one-hot (N, K, C); it may overwrite the logits.
     """
     if num_classes is not None and ranks.classes_shared():
         return _shared_cross_entropy(logits_NKC, y_N, ranks.classes(num_classes))
     index_NK1 = y_N[:, None, None].expand(-1, logits_NKC.shape[1], 1)
-    lse_NK1 = logits_NKC.logsumexp(-1, keepdim=True)
-    plain_NK1 = lse_NK1 - logits_NKC.gather(-1, index_NK1)
-    residual_NKC = logits_NKC.sub_(lse_NK1).exp_()
-    # what the other classes share: near 0 it keeps the digits that 1 - p and lse - logit lose
+    log_p_NKC = logits_NKC.log_softmax(-1)
+    plain_NK1 = -log_p_NKC.gather(-1, index_NK1)
+    residual_NKC = log_p_NKC.exp_()
+    # what the other classes share: near 0 it keeps the digits that 1 - p and -log p lose
     residual_NKC.scatter_(-1, index_NK1, 0.0)
     others_NK1 = residual_NKC.sum(-1, keepdim=True)
     residual_NKC.scatter_(-1, index_NK1, -others_NK1)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from store.errors import BadValue, FormatError
+from store.flags import Parser
 from store.root import Root, default_root, open_root
 from store.runtime import run_command
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="python -m probe.predict",
         description="Apply a stored head to the features of a split; where the split has targets, score it.",
     )

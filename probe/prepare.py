@@ -92,7 +92,9 @@ class Prepare:
 
     def __call__(self, x_BD: Tensor) -> Tensor:
         if self._whole is not None:
-            return x_BD.float().sub(self._whole.mean).mul_(self._whole.scale)
+            x = x_BD.float()
+            moved = x.sub(self._whole.mean) if x is x_BD else x.sub_(self._whole.mean)
+            return moved.mul_(self._whole.scale)
         return torch.cat([self._block(x_BD, index) for index in range(len(self.steps))], dim=1)
 
     def _block(self, x_BD: Tensor, index: int) -> Tensor:
@@ -244,13 +246,22 @@ def _add_rows_steps(fitted: list[list[Step]], todo: Sequence[str | None]) -> Non
 
 def _check_finite(name: str, sums: Sums) -> None:
     scatter = sums.scatter.diagonal() if sums.full else sums.scatter
-    bad = ~(torch.isfinite(sums.mean) & torch.isfinite(scatter))
+    bad = ~torch.isfinite(sums.mean)
     if bad.any():
-        columns = bad.nonzero().flatten().tolist()
         raise BadFeatures(
-            f"features {name}: {len(columns)} columns hold NaN or infinity, first column {columns[0]}. "
-            "Run `python -m store verify`, or extract them again"
+            f"features {name}: {_columns(bad)} NaN or infinity. Run `python -m store verify`, or extract them again"
         )
+    bad = ~torch.isfinite(scatter)
+    if bad.any():
+        raise BadFeatures(
+            f"features {name}: {_columns(bad)} numbers beyond 1e16: the sum of their squares passes float32's 3.4e38. "
+            "Extract them again, or divide and import them"
+        )
+
+
+def _columns(bad: Tensor) -> str:
+    found = bad.nonzero().flatten().tolist()
+    return f"column {found[0]} holds" if len(found) == 1 else f"{len(found)} columns hold, first column {found[0]},"
 
 
 def standardise(sums: Sums) -> Step:

@@ -53,7 +53,7 @@ def probe(root: Root, config: ProbeConfig, features: str) -> list[dict[str, Any]
     splits, pairs = _open(root, config, settings, blocks, device)
     settings = replace(settings, pairs=pairs)
     classes = _classes(config, splits)
-    check_classes(splits["train"].data, classes, config)
+    check_classes(splits, classes, config)
     _check_heads(config, settings, classes)
     opened = time.monotonic()
     choice = _choose(config, settings, blocks, {role: split.data for role, split in splits.items()})
@@ -104,6 +104,7 @@ def _settings(root: Root, config: ProbeConfig) -> Settings:
         average=tuple(load_head(root, name) for name in config.average),
         k=config.k,
         temperature=config.temperature,
+        tolerance=config.tolerance,
         precision="float32" if config.memory and config.precision == "auto" else config.precision,
         seed=config.seed,
     )
@@ -114,11 +115,12 @@ def _open(
 ) -> tuple[dict[str, Split], int]:
     """The splits by role, and how many curvature pairs fit beside them.
 
-    A val split without features, or that is train or test itself, is none: a part of train takes its place.
+    Where val is `none`, or the default without features, or train or test itself, a part of train takes its place.
     """
     roles = {"train": config.train, "val": config.val, "test": config.test}
     used = (config.train,) if config.test_dataset else (config.train, config.test)
-    if config.val in used or not backbones(root, dataset_name(config.dataset), config.val):
+    lacking = config.val == ProbeConfig.val and not backbones(root, dataset_name(config.dataset), config.val)
+    if config.val in ("none", *used) or lacking:
         del roles["val"]
     elsewhere = {"test": config.test_dataset} if config.test_dataset else {}
     first = {
@@ -137,10 +139,10 @@ def _open(
         return hold(splits, config.memory, config.solver, len(classes), members)
     views = {
         f"view {view}": open_split(root, config, config.train, blocks, classes, device, view)
-        for view in range(1, config.views)
+        for view in range(config.views - 1, 0, -1)  # the last first: what it lacks is told with the --views to extract
     }
     held, pairs = hold({**splits, **views}, config.memory, config.solver, len(classes), members)
-    pieces = tuple(held[role].data.pieces for role in ("train", *views))
+    pieces = tuple(held[role].data.pieces for role in ("train", *reversed(views)))
     train = replace(held["train"], data=replace(held["train"].data, views=pieces))
     return {**{role: held[role] for role in splits}, "train": train}, pairs
 
@@ -177,16 +179,22 @@ def _check_heads(config: ProbeConfig, settings: Settings, classes: tuple[str, ..
             )
 
 
-def check_classes(train: Data, classes: tuple[str, ...], config: ProbeConfig) -> None:
-    present = np.unique(train.labels)
+def check_classes(splits: Mapping[str, Split], classes: tuple[str, ...], config: ProbeConfig) -> None:
+    """Raise `BadValue` where heads of `train` could say nothing about `test`; warn of classes that it has none of."""
+    present = np.unique(splits["train"].data.labels)
     if len(present) < 2:
         raise BadValue(
             f"{config.dataset}/{config.train}: every {config.target} is {classes[present[0]]!r}; "
             "a head needs at least two classes: choose another --target"
         )
+    if "test" in splits and not np.isin(splits["test"].data.labels, present).any():
+        raise BadValue(
+            f"no class of {config.dataset}/{config.test} has a training sample in {config.train}, so no head could "
+            f"find it; for new classes: python -m fewshot --features {config.features[0]} --dataset {config.dataset}"
+        )
     if len(present) < len(classes):
-        log.warning("%d of %d classes have no training sample: heads learn never to choose them",
-                    len(classes) - len(present), len(classes))  # fmt: skip
+        log.warning("%d of %d classes have no training sample in %s: heads trained on it never choose them",
+                    len(classes) - len(present), len(classes), config.train)  # fmt: skip
 
 
 def _choose(config: ProbeConfig, settings: Settings, blocks: list[Block], data: Mapping[str, Data]) -> Choice:

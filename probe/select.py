@@ -5,6 +5,7 @@
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +17,7 @@ from probe.features import Block
 from probe.metrics import Predictions, predict
 from probe.solvers import Fit, Settings, solve
 from probe.splits import fitted, stratified
+from store.errors import BadValue
 
 log = logging.getLogger("probe")
 VAL_PART = 5
@@ -64,9 +66,10 @@ class Watch:
         scores = mean_scores([predict(heads, self.test)])
         self.curves = self.curves or [[] for _ in heads]
         for member, (curve, (top1, nll)) in enumerate(zip(self.curves, scores, strict=True)):
-            curve.append(top1)
-            if (top1, -nll) > self.best:
-                self.best, self.member, self.epoch, self.head = (top1, -nll), member, epoch, heads[member]
+            known = 0.0 if math.isnan(nll) else top1  # it diverged, and its classes say nothing
+            curve.append(known)
+            if (known, -nll) > self.best:
+                self.best, self.member, self.epoch, self.head = (known, -nll), member, epoch, heads[member]
 
 
 def mean_scores(folds: Sequence[Sequence[Predictions]]) -> list[tuple[float, float]]:
@@ -80,8 +83,12 @@ def mean_scores(folds: Sequence[Sequence[Predictions]]) -> list[tuple[float, flo
 
 
 def best(scores: Sequence[tuple[float, float]], fits: Sequence[Fit]) -> int:
-    """Highest top-1; among equals the lower NLL, then the stronger weight decay."""
-    return max(range(len(scores)), key=lambda i: (scores[i][0], -scores[i][1], fits[i].weight_decay or 0.0))
+    """Highest top-1; among equals the lower NLL, then the stronger weight decay. What diverged comes last."""
+
+    def merit(i: int) -> tuple[bool, float, float, float]:
+        return not fits[i].certificate.get("diverged"), scores[i][0], -scores[i][1], fits[i].weight_decay or 0.0
+
+    return max(range(len(scores)), key=merit)
 
 
 def choose(
@@ -97,6 +104,8 @@ def choose(
     if select in ("paper", "oracle"):
         return _on_test(solver, settings, fitted(whole, blocks), test, oracle=select == "oracle")
     if select == "kfold":
+        if folds > whole.total:
+            raise BadValue(f"--folds {folds}: there are {whole.total} samples in train and val; at most so many folds")
         part_N = stratified(whole.labels, folds, seed)
         pairs = [(np.flatnonzero(part_N != k), np.flatnonzero(part_N == k)) for k in range(folds)]
         how = f"chosen by {folds} stratified folds of train+val, refitted on all"

@@ -35,6 +35,10 @@ class Columns:
     def streamed(self) -> bool:
         return self.source.streamed
 
+    @property
+    def remote(self) -> bool:
+        return self.source.remote
+
     def read(self, rows: slice | np.ndarray) -> np.ndarray | Tensor:
         return self.source.read(rows)[:, self.low : self.high]
 

@@ -1,13 +1,16 @@
-"""Rows as a table, for people."""
+"""Rows as tables, for people."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from store.tables import text_table
 
+MOST_GROUPS = 20
+"""That are shown one by one; of more, those in which the first row is worst."""
+
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """One line a row, then how each weight decay was chosen and what choosing on test would have added."""
+    """One line a row, the accuracy of each group, how each weight decay was chosen, what choosing on test would add."""
     groups = any("worst_group_accuracy" in row for row in rows)
     head = ["features", "dim", "weight decay", "val top-1", "top-1", "95 %", "top-5", "NLL"]
     head += ["worst group"] if groups else []
@@ -24,11 +27,29 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             percent(row["top5"]),
             f"{row['nll']:.3f}" if "nll" in row else "",
         ]
-        lines.append(cells + ([percent(row.get("worst_group_accuracy"))] if groups else []))
+        lines.append(cells + ([_worst(row)] if groups else []))
     notes = sorted({f"{row['solver']}, {row['select']}: {row['selection']}" for row in rows})
     gaps = ", ".join("-" if row["optimism_gap"] is None else f"{100 * row['optimism_gap']:.2f}" for row in rows)
     notes.append(f"choosing on the test split would have added (points, row by row): {gaps}")
-    return "\n".join([text_table(head, lines), "", *notes])
+    return "\n".join([text_table(head, lines), "", *([_by_group(rows), ""] if groups else []), *notes])
+
+
+def _worst(row: dict[str, Any]) -> str:
+    worst = row.get("worst_group_accuracy")
+    return "" if worst is None else f"{percent(worst)} ({row['worst_group']})"
+
+
+def _by_group(rows: Sequence[dict[str, Any]]) -> str:
+    """A line a group, a column a row."""
+    first = rows[0]["per_group"]
+    shown = list(first) if len(first) <= MOST_GROUPS else sorted(first, key=first.__getitem__)[:MOST_GROUPS]
+    head = ["group", "samples", *(row["features"] for row in rows)]
+    lines = [
+        [name, str(rows[0]["samples_per_group"][name]), *(percent(row["per_group"].get(name)) for row in rows)]
+        for name in shown
+    ]
+    more = len(first) - len(shown)
+    return text_table(head, lines) + (f"\nand {more} groups in which {head[2]} does better: --json" if more else "")
 
 
 def percent(value: float | None) -> str:

@@ -3,29 +3,28 @@
 import argparse
 from collections.abc import Callable, Sequence
 
+from store.flags import Parser
 from store.root import default_root
 
 _SETS = "backbone, split/backbone or dataset/split/backbone; * and ? match, @3f9c picks a fingerprint"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m store", description="See, check, remove, import and export stored features."
-    )
+    parser = Parser(prog="python -m store", description="See, check, remove, import and export stored features.")
     parser.set_defaults(command="ls")
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = Parser(add_help=False)
     shared.add_argument("--store", default=default_root(), help="folder or s3://bucket/prefix (default: %(default)s)")
-    chosen = argparse.ArgumentParser(add_help=False)
+    chosen = Parser(add_help=False)
     chosen.add_argument("sets", nargs="*", metavar="SET", help=_SETS)
     chosen.add_argument("--dataset", help="only of this dataset")
     chosen.add_argument("--split", help="only of this split")
-    told = argparse.ArgumentParser(add_help=False)
+    told = Parser(add_help=False)
     told.add_argument("--json", action="store_true", help="print one JSON document")
-    asked = argparse.ArgumentParser(add_help=False)
+    asked = Parser(add_help=False)
     asked.add_argument("--yes", action="store_true", help="do not ask")
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
 
-    def command(name: str, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    def command(name: str, text: str, *parents: Parser) -> Parser:
         made = commands.add_parser(name, help=text, description=text, parents=[shared, *parents])
         made.set_defaults(command=name)
         return made

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from store import inventory, verify
-from store.errors import BadValue
+from store.errors import BadValue, MissingFeatures
 from store.inventory import COMMITTED, DAMAGED, WRITING, StoredSet
 from store.keys import FeatureKey, dataset_name
 from store.root import Root, open_root
@@ -30,7 +30,12 @@ def bytes_text(count: float) -> str:
 
 def _find(root: Root, options: Namespace) -> list[StoredSet]:
     dataset = dataset_name(options.dataset) if options.dataset else None
-    return inventory.find_sets(root, options.sets, dataset=dataset, split=options.split)
+    found = inventory.find_sets(root, options.sets, dataset=dataset, split=options.split)
+    if not found and (dataset or options.split):
+        have = sorted({f"{stored.key.dataset}/{stored.key.split}" for stored in inventory.find_sets(root)})
+        asked = f"{dataset or '*'}/{options.split or '*'}"
+        raise MissingFeatures(f"no feature sets of {asked} in {root.url}; there are: {', '.join(have[:10]) or 'none'}")
+    return found
 
 
 def ls(options: Namespace) -> int:
@@ -99,6 +104,8 @@ def _describe(root: Root, stored: StoredSet) -> dict[str, object]:
 def verify_sets(options: Namespace) -> int:
     root = open_root(options.store)
     found = _find(root, options)
+    if not found:
+        raise MissingFeatures(f"nothing to verify in {root.url}: is that the --store?")
     writing = [stored for stored in found if stored.state == WRITING]
     for stored in writing:
         print(f"{stored.name} is being written: not verified", file=sys.stderr)

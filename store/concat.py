@@ -164,8 +164,7 @@ def open_features(root: str | Path | Root | None, dataset: str, split: str, name
     Raises `MissingFeatures`, `AmbiguousFeatures`, `SamplesMismatch`: store/errors.py.
     """
     opened = open_root(root) if root is None or isinstance(root, str | Path) else root
-    name = dataset_name(dataset)
-    wanted = expand_names(opened, name, split, names)
+    wanted = expand_names(opened, dataset_name(dataset), split, names)
     if not wanted:
         raise BadValue(f"no feature names in {names!r}: give --features a,b,c")
-    return Concat([open_set(opened, name, split, backbone, view=view) for backbone in wanted])
+    return Concat([open_set(opened, dataset, split, backbone, view=view) for backbone in wanted])

@@ -1,6 +1,8 @@
 """One committed feature set, read-only."""
 
+import difflib
 import json
+import shlex
 from contextlib import suppress
 from functools import cached_property
 
@@ -10,7 +12,7 @@ from store import zarr_blocks
 from store.backends import backend
 from store.blocks import Blocks
 from store.errors import AmbiguousFeatures, FormatError, MissingFeatures
-from store.keys import FeatureKey, from_folder
+from store.keys import FeatureKey, dataset_name, from_folder, to_folder
 from store.manifest import Manifest
 from store.root import Root
 from store.sample_files import load_samples
@@ -98,39 +100,54 @@ def candidates(root: Root, key: FeatureKey) -> dict[str, Manifest]:
 
 def backbones(root: Root, dataset: str, split: str) -> list[str]:
     """Names that have a folder under this split, committed or not."""
-    folder = FeatureKey(dataset, split, "x").folder.rpartition("/")[0]
-    return sorted(from_folder(name) for name, size in root.list(folder).items() if size is None)
+    return _folders(root, f"features/{to_folder(dataset)}/{to_folder(split)}")
+
+
+def _folders(root: Root, below: str) -> list[str]:
+    return sorted(from_folder(name) for name, size in root.list(below).items() if size is None)
 
 
 def open_set(root: Root, dataset: str, split: str, name: str, *, view: int = 0) -> FeatureSet:
     """Open `backbone`, or `backbone@3f9c` by the first digits (four or more) of its fingerprint.
 
+    `dataset` is a name, `folder:PATH` or `csv:FILE`.
+
     Raises `MissingFeatures` with the command that makes the set; `AmbiguousFeatures` where several sets carry the
     name, with what tells them apart.
     """
-    key = FeatureKey(dataset, split, name)
+    key = FeatureKey(dataset_name(dataset), split, name)
     found = {fp: m for fp, m in candidates(root, key).items() if m.parts["recipe"].get("view", 0) == view}
     base, at, prefix = name.rpartition("@")
     if not found and at and len(prefix) >= 4 and set(prefix) <= set("0123456789abcdef"):
-        key = FeatureKey(dataset, split, base)
+        key = FeatureKey(key.dataset, split, base)
         found = {fp: m for fp, m in candidates(root, key).items() if fp.startswith(prefix)}
     if not found:
-        raise MissingFeatures(_how_to_make(root, key, view))
+        raise MissingFeatures(_how_to_make(root, key, view, dataset))
     if len(found) > 1:
         raise AmbiguousFeatures(_what_differs(root, key, found))
     ((fingerprint, manifest),) = found.items()
     return FeatureSet(root, f"{key.folder}/{fingerprint}", manifest)
 
 
-def _how_to_make(root: Root, key: FeatureKey, view: int) -> str:
-    command = f"python -m extract --backbone {key.backbone} --dataset {key.dataset} --split {key.split}"
+def _how_to_make(root: Root, key: FeatureKey, view: int, dataset: str) -> str:
+    command = f"python -m extract --backbone {key.backbone} --dataset {shlex.quote(dataset)} --split {key.split}"
     if view:
         command += f" --views {view + 1}"
     if root.url != "data/features":
-        command += f" --store {root.url}"
-    half = key.backbone in backbones(root, key.dataset, key.split)
-    state = "is not finished" if half else "has no features"
-    return f"{key} {state} in {root.url}; run: {command}"
+        command += f" --store {shlex.quote(root.url)}"
+    stored = backbones(root, key.dataset, key.split)
+    if key.backbone in stored:
+        return f"{key} {f'has no view {view}' if view else 'is not finished'} in {root.url}; run: {command}"
+    near = [name for name in difflib.get_close_matches(key.backbone, stored) if name != key.backbone]
+    hint = f"; nearest: {', '.join(near)}" if near else ""
+    if not stored:  # perhaps the split or the dataset is another
+        splits = _folders(root, f"features/{to_folder(key.dataset)}")
+        datasets = difflib.get_close_matches(key.dataset, _folders(root, "features"))
+        if splits:
+            hint = f"; {key.dataset} has the splits {', '.join(splits)} there"
+        elif datasets:
+            hint = f"; nearest datasets: {', '.join(datasets)}"
+    return f"{key} has no features in {root.url}{hint}; run: {command}"
 
 
 def _what_differs(root: Root, key: FeatureKey, found: dict[str, Manifest]) -> str:

@@ -1,8 +1,31 @@
-"""What the flags of several commands are made of: lists by comma, sizes. For argparse's `type=`."""
+"""What every command's flags are made of: the parser, and lists by comma, numbers, sizes for its `type=`."""
 
 import argparse
+import difflib
+from typing import NoReturn
 
 UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line, with the nearest flags; exits 2 as argparse does."""
+
+    def error(self, message: str) -> NoReturn:
+        _, unknown, flags = message.partition("unrecognized arguments: ")
+        if unknown:
+            near = difflib.get_close_matches(flags.split()[0].partition("=")[0], _flags(self), n=2, cutoff=0.7)
+            message = f"unknown: {flags}" + (f"; nearest: {', '.join(near)}" if near else "")
+        self.exit(2, f"{self.prog.removeprefix('python -m ')}: {message}; all flags: {self.prog} --help\n")
+
+
+def _flags(parser: argparse.ArgumentParser) -> list[str]:
+    """Of a parser and its commands."""
+    found: dict[str, None] = {}
+    for action in parser._actions:  # noqa: SLF001 -- argparse tells them nowhere else
+        found |= dict.fromkeys(action.option_strings)
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            found |= dict.fromkeys(flag for command in action.choices.values() for flag in _flags(command))
+    return list(found)
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -35,5 +58,5 @@ def size(text: str) -> int:
     unit = number[-1:] if number[-1:].isalpha() else ""
     try:
         return int(float(number.removesuffix(unit)) * UNITS[unit])
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, OverflowError):
         raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 4GB or 500MB") from None

@@ -59,9 +59,9 @@ class LocalRoot:
             try:
                 _make_folder(target.parent)
                 break
-            except FileNotFoundError:  # another process removed a folder that was empty
+            except FileNotFoundError as error:  # another process removed a folder that was empty
                 if not again:
-                    raise
+                    raise RootError(f"store {self.url}: no folder can be made there: give another --store") from error
         self.check_there()
         partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}{_PARTIAL}")
         try:
@@ -198,7 +198,10 @@ def _make_folder(folder: Path) -> None:
         missing.append(folder)
         folder = folder.parent
     for new in reversed(missing):
-        new.mkdir(exist_ok=True)
+        try:
+            new.mkdir(exist_ok=True)
+        except FileExistsError as error:
+            raise NotADirectoryError(errno.ENOTDIR, "Not a folder", str(new)) from error
         _sync_folder(new.parent)
 
 

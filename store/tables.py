@@ -1,5 +1,6 @@
-"""Plain text tables for stdout."""
+"""Tables for stdout: plain text, or JSON."""
 
+import json
 from collections.abc import Sequence
 
 
@@ -14,6 +15,13 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         return "  ".join(padded).rstrip()
 
     return "\n".join([line(header), "  ".join("-" * w for w in widths), *(line(row) for row in cells)])
+
+
+def table_or_json(header: Sequence[str], rows: Sequence[Sequence[object]], *, as_json: bool) -> str:
+    """A text table, or a JSON list with an object a row."""
+    if as_json:
+        return json.dumps([dict(zip(header, row, strict=True)) for row in rows], indent=1)
+    return text_table(header, rows)
 
 
 def _is_number(cell: str) -> bool:

@@ -1,5 +1,7 @@
 """The rules of the house that no linter knows."""
 
+import importlib
+import json
 import subprocess
 import sys
 import time
@@ -67,3 +69,26 @@ def test_help_and_lists_answer_without_loading_torch(arguments: list[str]) -> No
     imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert len(done.stdout) > 200
     assert not imported & {"torch", "zarr", "sklearn", "faiss"}, f"heavy imports within {seconds:.2f} s"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["extract.cli", "--list"],
+        ["extract.cli", "--list-datasets"],
+        ["extract.pretrain", "--list"],
+        ["extract.finetune", "--list"],
+        ["extract.distill", "--list"],
+        ["extract.bonsai", "--list"],
+        ["extract.download", "--list"],
+        ["extract.download", "--check", "digits"],
+        ["probe.cli", "--list"],
+        ["fewshot.cli", "--list"],
+        ["probe.report.cli", "--list"],
+    ],
+    ids=" ".join,
+)
+def test_lists_are_json_where_that_is_asked_for(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    module, *flags = arguments
+    assert importlib.import_module(module).main([*flags, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)

@@ -94,10 +94,10 @@ def open_dataset(name: str, split: str, data_root: str | Path | None = None, *, 
         raise UnknownName(f"split of {name}", split, known, f"there are: {', '.join(known)}")
     images: Images = _reader(spec).open_split(name, split, path)
     if images.absent and not allow_absent:
-        first, top = images.samples.ids[images.absent[0]], images.top or path
+        first = images.samples.ids[images.absent[0]]
         raise BadImage(
-            f"{name}/{split}: {len(images.absent)} of {len(images.samples)} files are not below {top}, the first is "
-            f"{first!r}. Put them there, or go on without them: --skip-bad"
+            f"{name}/{split}: {len(images.absent)} of {len(images.samples)} files are not below {images.top or path}, "
+            f"the first is {first!r}. Put them there, or go on without them: --skip-bad"
         )
     if len(images.samples) != spec.sizes.get(split, len(images.samples)):
         warn_once(f"{name}/{split}: {len(images.samples)} images, {spec.sizes[split]} were published; what is missing: "

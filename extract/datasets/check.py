@@ -70,7 +70,7 @@ def _extra(opened: Sequence[Images]) -> Iterator[str]:
 
 def report(datasets: Sequence[str], data_root: str | None, *, as_json: bool = False) -> int:
     """Print what `check` finds in each; 1 if it is anything."""
-    found = {dataset: check(dataset, data_root or default_data_root()) for dataset in datasets}
-    lines = [line for dataset, texts in found.items() for line in texts or [f"{dataset} is complete"]]
-    print(json.dumps(found, indent=1) if as_json else "\n".join(lines))
-    return 1 if any(found.values()) else 0
+    rows = [{"dataset": name, "findings": check(name, data_root or default_data_root())} for name in datasets]
+    lines = [line for row in rows for line in row["findings"] or [f"{row['dataset']} is complete"]]
+    print(json.dumps(rows, indent=1) if as_json else "\n".join(lines))
+    return 1 if any(row["findings"] for row in rows) else 0

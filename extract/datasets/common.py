@@ -87,7 +87,7 @@ def check_inside(path: str, top: Path) -> str:
     """
     parts = PurePosixPath(path.replace("\\", "/"))
     if parts.is_absolute() or ".." in parts.parts or not parts.parts or "\0" in path or parts.parts[0].endswith(":"):
-        raise BadValue(f"{path!r} is not a path below {top}, relative to it and without '..'")
+        raise BadValue(f"{path!r} is not a path below {top}: paths in a list are relative to it, without ..")
     return parts.as_posix()
 
 

@@ -36,6 +36,8 @@ def _splits(rows: list[dict[str, str]]) -> tuple[str, ...]:
 
 def _rows(path: Path) -> list[dict[str, str]]:
     """Every line as {column: cell}, split filled in. Raises `BadValue` with the line."""
+    if path.exists() and not path.is_file():
+        raise BadValue(f"dataset csv:{path}: {path} is not a file")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = csv.DictReader(file, strict=True)

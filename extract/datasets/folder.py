@@ -1,7 +1,8 @@
-"""Your own images in folders: PATH/CLASS/..., or PATH/{train,val,test}/CLASS/... where there is a train folder.
+"""Your own images in folders: PATH/CLASS/..., or PATH/SPLIT/CLASS/... where the folders are splits.
 
-Beside train, a folder of any name that holds folders of classes is a split: valid, ood. Without split folders the
-images are split 60/20/20 by the hash of their path: `common.hashed_split`.
+Splits are train, val, test and others beside train, of the same classes; or base, val and novel, each with classes of
+its own, as few-shot work has them. Without split folders the images are split 60/20/20 by the hash of their path:
+`common.hashed_split`.
 """
 
 from pathlib import Path
@@ -11,8 +12,9 @@ from store.errors import BadValue
 from store.keys import dataset_name
 from store.samples import Targets
 
-LIKE_SPLITS = frozenset({*SPLITS, "training", "valid", "validation", "dev", "testing"})
-"""Folders of these names, in small letters or capitals, are hardly classes."""
+APART = ("base", "val", "novel")
+"""Splits whose classes are not the same ones."""
+OTHER_NAMES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
 
 
 def splits(path: Path) -> tuple[str, ...]:
@@ -20,23 +22,29 @@ def splits(path: Path) -> tuple[str, ...]:
 
 
 def open_split(_dataset: str, split: str, path: Path) -> Images:
-    in_folders = _split_folders(path)
-    top = path / split if in_folders else path
-    classes = _all_classes(path, in_folders)
-    extra = sorted(set(_classes(top)) - set(classes))
-    if extra:
-        raise BadValue(
-            f"{top / extra[0]}: class {extra[0]!r} is in {split}, but not in train; train has {short(classes)}"
-        )
+    found = _split_folders(path)
+    top = path / split if found else path
+    if not found:
+        classes = _classes(path)
+    elif "base" in found:
+        classes = sorted({name for one in found for name in _classes(path / one)})
+    else:
+        classes = _classes(path / "train")
+        extra = sorted(set(_classes(top)) - set(classes))
+        if extra:
+            raise BadValue(
+                f"{top / extra[0]}: class {extra[0]!r} is in {split}, but not in train; train has {short(classes)}. "
+                "Splits with classes of their own, for few-shot work, are base, val and novel: rename the folders"
+            )
     files: list[tuple[str, str]] = []
     for name in classes:
         below = image_files(top / name, top) if (top / name).is_dir() else []
-        if not below and not in_folders:
+        if not below and not found:
             raise BadValue(
                 f"{top / name}: this class folder has no images ({', '.join(sorted(SUFFIXES))}); remove it, or add some"
             )
-        files += [(file, name) for file in below if in_folders or hashed_split(file) == split]
-    if not files and not in_folders:
+        files += [(file, name) for file in below if found or hashed_split(file) == split]
+    if not files and not found:
         raise BadValue(
             f"{path}: by the hash of their paths none of its few images is in {split}; make the folders "
             f"{', '.join(SPLITS)} yourself, with a folder for each class in them"
@@ -46,37 +54,28 @@ def open_split(_dataset: str, split: str, path: Path) -> Images:
 
 
 def _split_folders(path: Path) -> tuple[str, ...]:
-    """The folders that are splits, train, val and test first; none: the folders are classes.
+    """Those of PATH that are splits; none: its folders are classes. Raises `BadValue` where that is unclear."""
+    holders = [name for name in _classes(path) if folders(path / name)]  # a class may be called train or test, too
+    known = SPLITS if "train" in holders else APART if "base" in holders else ()
+    for name in holders:
+        right = OTHER_NAMES.get(name.lower(), name.lower())
+        if right in (*SPLITS, *APART) and name not in known:
+            raise BadValue(
+                f"{path / name} seems to be a split, not a class. Splits are train, val and test; or base, val and "
+                f"novel, where each has classes of its own; here {path.name} has {short(holders)}: rename its folders"
+            )
+    others = [name for name in holders if name not in known] if "train" in holders else []
+    return (*(split for split in known if split in holders), *others)
 
-    Raises: BadValue: they look like splits, but have other names than train, val and test.
-    """
+
+def _check(path: Path) -> None:
     if not path.is_dir():
         what = "is not a folder" if path.exists() else "does not exist"
         raise BadValue(f"dataset folder:{path}: {path} {what}")
-    found = folders(path)
-    if "train" in found and folders(path / "train"):
-        order = [*SPLITS, *sorted(set(found) - set(SPLITS))]
-        return tuple(name for name in order if name in found and (name in SPLITS or folders(path / name)))
-    if found and set(found) <= set(SPLITS):
-        return tuple(name for name in SPLITS if name in found)
-    like = [name for name in found if name.casefold() in LIKE_SPLITS and folders(path / name)]
-    if like:
-        raise BadValue(
-            f"{path} has the folder{'s' * (len(like) > 1)} {', '.join(like)}, with folders inside: name the splits "
-            f"{', '.join(SPLITS)}, or make one folder for each class"
-        )
-    return ()
-
-
-def _all_classes(path: Path, in_folders: tuple[str, ...]) -> list[str]:
-    """Those of train, the others may have fewer; without train, those of any split."""
-    if not in_folders:
-        return _classes(path)
-    first = in_folders[:1] if in_folders[0] == "train" else in_folders
-    return sorted({name for split in first for name in _classes(path / split)})
 
 
 def _classes(top: Path) -> list[str]:
+    _check(top)
     names = folders(top)
     if not names:
         raise BadValue(

@@ -247,7 +247,7 @@ DATASETS: dict[str, DatasetSpec] = {
         reader="folder",
         splits=(),
         num_classes=None,
-        source="your own images: PATH/CLASS/*.jpg, or PATH/{train,val,test}/CLASS/*.jpg",
+        source="your own images: PATH/CLASS/*.jpg, or PATH/SPLIT/CLASS/*.jpg with train, val, test or base, val, novel",
         credit="yours",
     ),
 }

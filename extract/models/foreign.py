@@ -3,10 +3,15 @@
 import hashlib
 import importlib
 import inspect
+import socket
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from torch import nn
@@ -14,7 +19,7 @@ from torch import nn
 from extract.images.recipes import RECIPES, Recipe
 from extract.images.transforms import input_size
 from extract.weights.table import Weights
-from store.errors import BadValue, UnknownName
+from store.errors import BadValue, UnknownName, UserError
 
 
 class Foreign(NamedTuple):
@@ -44,7 +49,7 @@ def build_foreign(arch: str, *, given: bool) -> Foreign:
 def measure_dim(name: str, net: nn.Module, recipe: Recipe) -> int:
     """D, from one forward pass of a black image."""
     size = input_size(recipe) or (224, 224)
-    with torch.inference_mode():
+    with torch.inference_mode(), _running(f"{name}, given zeros of (1, 3, {size[0]}, {size[1]})"):
         feature = net(torch.zeros(1, 3, *size))
     if not isinstance(feature, torch.Tensor) or feature.ndim != 2:
         shape = list(feature.shape) if isinstance(feature, torch.Tensor) else type(feature).__name__
@@ -109,6 +114,8 @@ def _timm(arch: str, name: str, *, given: bool) -> Foreign:
         raise BadValue(f"{arch} needs timm: run  pip install timm") from error
     if not timm.is_model(name.partition(".")[0]):
         raise UnknownName("timm model", name, timm.list_models(), "python -c 'import timm; print(timm.list_models())'")
+    if not given:
+        _wait_for_no_hub()
     try:
         net = timm.create_model(name, pretrained=not given, num_classes=0)
     except (OSError, RuntimeError) as error:
@@ -132,17 +139,34 @@ def _timm(arch: str, name: str, *, given: bool) -> Foreign:
     return Foreign(net, recipe, weights if given else None, arch)
 
 
+def _wait_for_no_hub() -> None:
+    """Where the hub's name does not resolve, let timm look into its cache alone: it would try again for a minute."""
+    from huggingface_hub import constants
+
+    try:
+        if not getproxies():
+            socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
+
+
 def _own(arch: str, module: str, function: str, *, given: bool) -> Foreign:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        build: Callable[[], nn.Module] = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+        with _running(f"backbone {arch!r}: import {module}"):
+            found = importlib.import_module(module)
+    except ImportError as error:
         raise BadValue(
             f"backbone {arch!r}: {error}; module:function names a function that returns a torch module, from a module "
             "that Python finds from here; names of backbones: python -m extract --list"
         ) from error
-    net = build()
+    build: Any = getattr(found, function, None)
+    if not callable(build):
+        known = [name for name, value in vars(found).items() if callable(value) and not name.startswith("_")]
+        raise UnknownName(f"function of {module}", function, known, f"it is looked for in {found.__file__}")
+    with _running(f"{arch}()"):
+        net = build()
     if not isinstance(net, nn.Module):
         raise BadValue(f"{arch}() gave {type(net).__name__}, not a torch.nn.Module")
     recipe = getattr(net, "recipe", None)
@@ -156,3 +180,18 @@ def _own(arch: str, module: str, function: str, *, given: bool) -> Foreign:
     digest = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16] if source else ""
     weights = Weights(layout="own_names", path="") if given else None
     return Foreign(net, recipe, weights, f"{arch} {digest}".rstrip())
+
+
+@contextmanager
+def _running(what: str) -> Iterator[None]:
+    """Run code that is not ours: what goes wrong in it is told with its innermost line, as `BadValue`."""
+    try:
+        yield
+    except (ImportError, UserError):
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        others = (__file__, importlib.__file__, "<frozen ", "site-packages")
+        own = [frame for frame in frames if not any(name in frame.filename for name in others)]
+        where = f" in line {own[-1].lineno} of {own[-1].filename}" if own else ""
+        raise BadValue(f"{what} failed{where}: {type(error).__name__}: {error}") from error

@@ -13,7 +13,7 @@ from extract.training.recipes import HEADS, OPTIMIZERS, SCHEDULES, TRAINING_RECI
 from store.errors import BadValue, UnknownName
 from store.flags import names
 from store.root import default_root
-from store.tables import text_table
+from store.tables import table_or_json
 
 OVERRIDES = ("epochs", "lr", "weight_decay", "batch", "optimizer", "schedule", "head", "scale")
 """Fields of a training recipe that a flag may change."""
@@ -134,15 +134,14 @@ def split_options(options: dict[str, Any]) -> dict[str, Any]:
     return {**given, "overrides": overrides}
 
 
-def recipe_table() -> str:
+def recipe_table(*, as_json: bool) -> str:
     rows = [
         (name, row.epochs, row.batch, row.optimizer, f"{row.lr:g}", f"{row.weight_decay:g}", row.schedule, row.head,
          row.source)
         for name, row in TRAINING_RECIPES.items()
     ]  # fmt: skip
-    return text_table(
-        ("recipe", "epochs", "batch", "optimizer", "lr", "weight decay", "schedule", "head", "source"), rows
-    )
+    header = ("recipe", "epochs", "batch", "optimizer", "lr", "weight decay", "schedule", "head", "source")
+    return table_or_json(header, rows, as_json=as_json)
 
 
 def seeds(text: str) -> tuple[int, ...]:
@@ -153,4 +152,6 @@ def seeds(text: str) -> tuple[int, ...]:
         if not first.isdecimal() or (dots and not last.isdecimal()):
             raise argparse.ArgumentTypeError(f"{text!r} is not a seed such as 3, 0,1,2 or 0..9")
         found += range(int(first), int(last if dots else first) + 1)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed at all: the smaller number comes first, as in 0..9")
     return tuple(dict.fromkeys(found))

@@ -103,6 +103,8 @@ def run(
             torch.manual_seed(config.seed)
             trunk = network.trunk()
             dim = _dim(network.arch, trunk, images)
+            order = order_of(config.objective, data.rows, data.groups, recipe.batch, config.seed)
+            minimised = objective or _objective(config, len(data.group_names))
             ranks.wait()
             open_run(folder, made, write=ranks.rank() == 0)
             own = heads(dim) if heads else [make_head(recipe.head, dim, len(c), recipe.scale) for c in data.classes]
@@ -113,11 +115,11 @@ def run(
             }  # fmt: skip
             rows = TrainingData(
                 images=data.images, recipe=images, labels=data.labels, groups=data.groups, seed=config.seed,
-                order=order_of(config.objective, data.rows, data.groups, recipe.batch, config.seed),
+                order=order,
             )  # fmt: skip
             job = Job(
                 net=net, recipe=recipe, data=adapt(rows), folder=folder, device=device, val=data.val,
-                objective=objective or _objective(config, len(data.group_names)),
+                objective=minimised,
                 publish=lambda *kept: _publish(folder, net, recipe.epochs, about, network.classifies, *kept),
                 snapshots=snapshot_epochs(recipe, config.snapshots), seed=config.seed, precision=config.precision,
                 ema=config.ema, workers=config.workers, checkpoint_seconds=config.checkpoint_seconds,
@@ -142,9 +144,9 @@ def run(
 def _dim(arch: str, trunk: nn.Module, images: Recipe) -> int:
     try:
         return measure_dim(arch, trunk.eval(), images)
-    except RuntimeError as error:
+    except BadValue as error:
         size = input_size(images)
-        raise BadValue(f"{arch} cannot see images of {size} pixels ({error}): give another --image-size") from error
+        raise BadValue(f"{arch} cannot see images of {size} pixels: give another --image-size ({error})") from error
 
 
 def _train(job: Job) -> None:

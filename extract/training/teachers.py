@@ -21,7 +21,6 @@ from store.concat import Concat
 from store.errors import BadValue, MissingFeatures, SamplesMismatch
 from store.features import open_set
 from store.heads import StoredHead
-from store.keys import dataset_name
 from store.root import Root
 
 log = logging.getLogger("extract")
@@ -59,7 +58,7 @@ def open_stored(
     found, first, split = list[Concat](), int(views), images.samples.split
     for view in count(first) if views else (0,):
         try:
-            found.append(Concat([open_set(root, dataset_name(dataset), split, name, view=view) for name in names]))
+            found.append(Concat([open_set(root, dataset, split, name, view=view) for name in names]))
         except MissingFeatures:
             break
     if not found:

@@ -6,4 +6,4 @@ from store.runtime import run_command
 
 if __name__ == "__main__":
     gc.disable()  # many records, all needed to the end: looking for cycles among them takes a tenth of the time
-    sys.exit(run_command("report", main))
+    sys.exit(run_command("probe.report", main))

@@ -12,13 +12,13 @@ from probe.report.layout import index_of
 from probe.report.layouts import LAYOUTS
 from probe.report.tables import FORMATS, Table
 from store.errors import BadValue, UnknownName
-from store.flags import names
+from store.flags import Parser, names
 from store.keys import dataset_name
 from store.root import Root, default_root, open_root
 
 
 def build_parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="python -m probe.report",
         description="What the records of probe and fewshot say: a table of every concatenation, the paper's tables, "
         "figures, or one page. Accuracy in per cent with its 95 % interval: over the runs where they differ by "
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return compare.main(words[1:])
     options = build_parser().parse_args(words)
     if options.list:
-        print(_list())
+        print(_list(as_json=options.json))
         return 0
     if options.layout and options.layout not in LAYOUTS:
         raise UnknownName("layout", options.layout, LAYOUTS, f"known: {', '.join(LAYOUTS)}")
@@ -67,7 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _list() -> str:
+def _list(*, as_json: bool) -> str:
+    if as_json:
+        told = {"columns": rows.COLUMNS, "layouts": {name: layout.what for name, layout in LAYOUTS.items()}}
+        return json.dumps(told, indent=1)
     width = max(map(len, rows.COLUMNS))
     lines = ["columns of a result, for --by, --columns and --where (and config.X, metrics.X, seconds.X, versions.X):"]
     lines += [f"  {name:{width}}  {what}" for name, what in rows.COLUMNS.items()]

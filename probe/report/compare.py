@@ -5,19 +5,21 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from probe.report.grouping import RUN, Line, group
 from probe.report.rows import Result, Skipped, newest, read_results, tell
 from probe.report.tables import FORMATS, Cell, Table, accuracy_cell
 from store.errors import BadValue
+from store.flags import Parser
 from store.root import default_root, open_root
 
 _DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?:T(\d{2}):?(\d{2})(?::?(\d{2}))?Z?)?")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="python -m probe.report diff",
         description="Every result of A beside the same of B: the difference in points, and whether it is larger than "
         "what both intervals allow. A and B are stores, or dates as 2026-01-31 or 2026-01-31T12:00 (UTC): the store "
@@ -61,11 +63,15 @@ def _read(what: str, store: str) -> list[Result]:
 
 
 def end_of(text: str) -> str | None:
-    """`2026-01-31` -> 20260131T235959Z, the last second of what a date names; None: not a date."""
+    """`2026-01-31` -> 20260131T235959Z, the last second of what a date names; None: not written as one is."""
     match = _DATE.fullmatch(text.strip())
     if not match:
         return None
     year, month, day, hour, minute, second = match.groups()
+    try:
+        datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), tzinfo=UTC)
+    except ValueError as error:
+        raise BadValue(f"{text}: {error}; a date is as 2026-01-31") from error
     return f"{year}{month}{day}T{hour or '23'}{minute or '59'}{second or '59'}Z"
 
 

@@ -64,7 +64,7 @@ def open_candidates(
     first = [open_split(root, config, split, blocks, None, device) for split in roles.values()]
     classes = class_names([split.target for split in first])
     splits = {role: open_split(root, config, split, blocks, classes, device) for role, split in roles.items()}
-    check_classes(splits["train"].data, classes, config)
+    check_classes(splits, classes, config)
     return Candidates(blocks, splits, classes, column_ranges(splits["train"].x, blocks))
 
 

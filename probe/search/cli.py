@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from probe.search.config import SearchConfig
 from probe.solvers import SOLVERS
 from store.errors import BadValue, UnknownName
-from store.flags import numbers, size
+from store.flags import Parser, numbers, size
 from store.root import default_root, open_root
 
 
 def build_parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="python -m probe.search",
         description="Score concatenations of stored features by a ridge probe on val, from Gram blocks that are made "
         "once and kept: every subset of up to 12 backbones, or a greedy walk. docs/SEARCH.md says what is exact.",

@@ -60,7 +60,7 @@ class KnnHead:
 
     def __call__(self, x_BD: Tensor) -> Tensor:
         near, classes = self.neighbours.search(x_BD)
-        weight = ((near[:, : self.k] - 1) / self.temperature).exp().double()
+        weight = ((near[:, : self.k] - near[:, :1]).double() / self.temperature).exp()  # the nearest has 1, however far
         votes = torch.zeros((len(near), self.neighbours.data.num_classes), dtype=torch.float64)
         votes.scatter_add_(1, classes[:, : self.k], weight)
         return votes.log().clamp_min(EMPTY).float().to(x_BD.device)

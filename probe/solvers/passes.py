@@ -14,6 +14,8 @@ from probe.data import Data
 from probe.objectives import cross_entropy, softmax_pass
 from probe.precision import faster
 
+WIDE = 8
+"""Below so many classes a pass is limited by reading its rows, and bfloat16 saved nothing."""
 SHARE = 4
 """Logits of the reference may take this part of the features' memory."""
 
@@ -22,7 +24,8 @@ def _pays(data: Data) -> bool:
     """Whether every rank holds its features, has memory for the reference's logits, and multiplies faster."""
     kept = SHARE * 4 * len(data) * data.num_classes
     fits = kept <= sum(len(rows) * source.shape[1] * source.dtype.itemsize for source, rows in data.pieces)
-    return ranks.agree(fits and not data.streamed) and faster(data.device, data.chunk_rows, data.dim, data.num_classes)
+    fits = fits and data.num_classes >= WIDE and not data.streamed
+    return ranks.agree(fits) and faster(data.device, data.chunk_rows, data.dim, data.num_classes)
 
 
 class Passes:

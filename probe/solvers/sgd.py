@@ -4,14 +4,16 @@ Source: TjuJianyu/RRL supervised.py and scripts (lineareval): BatchNorm1d then L
 Nesterov momentum 0.9, weight decay on every parameter (as torch.optim.SGD adds it, the bias and BatchNorm's scale and
 shift included, unlike the other solvers), lr 0.01 divided by 10 after 8/28, 16/28 and 24/28 of the epochs, batches of
 256. All members (lr, weight decay, seed of the start) see the same batches, in an order that the settings' seed draws:
-their heads are rows of one wide product, and none touches another. Products are float32, as upstream's; precision
+their heads are rows of one wide product, on a processor of one for each thread (parts.py), and none touches another.
+Products are float32, as upstream's; precision
 "bfloat16" asks for bfloat16 ones with float32 weights and sums, as autocast would.
 """
 
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +26,7 @@ from probe.heads import CosineHead, LinearHead
 from probe.objectives import cross_entropy
 from probe.solvers import Fit, Settings
 from probe.solvers.norm import BatchNorm
+from probe.solvers.parts import split, train
 from probe.solvers.wide import Member, WideCosine, WideLinear
 from store.errors import BadValue
 
@@ -42,16 +45,17 @@ def fit(data: Data, settings: Settings) -> list[Fit]:
         raise BadValue(f"batch norm {settings.batch_norm!r}: one of {', '.join(BATCH_NORMS)}")
     affine = settings.batch_norm == "affine"
     reduced = settings.precision == "bfloat16"
-    layer = WideLinear(data, members, affine=affine, average=settings.average, reduced=reduced)
+    layers = [
+        WideLinear(data, part, affine=affine, average=settings.average, reduced=reduced)
+        for part in split(members, data.device)
+    ]
     norm = None if settings.batch_norm == "none" else BatchNorm(data.dim, data.device)
 
     def heads() -> list[LinearHead]:
-        weights, biases = layer.plain()
-        if norm is not None:
-            weights, biases = norm.fold(weights, biases)
-        return [LinearHead(w, b) for w, b in zip(weights, biases, strict=True)]
+        plain = [layer.plain() if norm is None else norm.fold(*layer.plain()) for layer in layers]
+        return [LinearHead(w, b) for both in plain for w, b in zip(*both, strict=True)]
 
-    return _finish(members, _train(data, settings, layer, len(members), norm, heads), heads())
+    return _finish(members, _train(data, settings, layers, norm, heads), heads())
 
 
 def fit_cosine(data: Data, settings: Settings) -> list[Fit]:
@@ -63,12 +67,12 @@ def fit_cosine(data: Data, settings: Settings) -> list[Fit]:
     """
     members = list(itertools.product(settings.lr, settings.weight_decay, settings.seeds))
     scale = 2.0 if data.num_classes <= 200 else 10.0
-    layer = WideCosine(data, members, scale)
+    layers = [WideCosine(data, part, scale) for part in split(members, data.device)]
 
     def heads() -> list[CosineHead]:
-        return [CosineHead(weight, scale) for weight in layer.plain()]
+        return [CosineHead(weight, scale) for layer in layers for weight in layer.plain()]
 
-    return _finish(members, _train(data, settings, layer, len(members), None, heads), heads())
+    return _finish(members, _train(data, settings, layers, None, heads), heads())
 
 
 def batches(total: int, size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
@@ -78,51 +82,68 @@ def batches(total: int, size: int, seed: int, epoch: int) -> Iterator[np.ndarray
         yield order[start : start + size]
 
 
+class Batch(NamedTuple):
+    x_BD: Tensor
+    """This rank's rows, as the layers multiply them."""
+    y_B: Tensor
+    total: int
+    """Rows over all ranks."""
+
+
 def _train(
     data: Data,
     settings: Settings,
-    layer: WideLinear | WideCosine,
-    K: int,
+    layers: Sequence[WideLinear | WideCosine],
     norm: BatchNorm | None,
     heads: Callable[[], Sequence[Any]],
 ) -> Tensor:
     """Run every epoch; returns the last epoch's mean loss of each member (K,), NaN for one that diverged."""
-    shared = data.num_classes if isinstance(layer, WideLinear) else None
-    C = len(ranks.classes(data.num_classes)) if shared else data.num_classes
-    loss_K = torch.zeros(K, dtype=torch.float64, device=data.device)
     for epoch in range(settings.epochs):
         # from averaged heads there are 1 or 2 epochs, which upstream's milestones (8, 16, 24) never reach
         drops = 0 if settings.average else sum(epoch >= round(part * settings.epochs) for part in DECAYS)
-        loss_K.zero_()
-        for positions in batches(data.total, settings.batch, settings.seed, epoch):
-            count = len(positions)
-            if norm is not None and count == 1:
-                continue  # one row has no variance
-            rows = data.local(positions)
-            x_BD = data.read(rows, epoch % max(1, len(data.views))) if len(rows) else _no_rows(data)
-            if norm is not None:
-                x_BD = norm(x_BD, count)
-            x_BD = layer.inputs(x_BD)
-            loss, residual = cross_entropy(layer.logits(x_BD).view(-1, K, C), data.y_N[torch.from_numpy(rows)], shared)
-            loss_K += loss
-            layer.step(residual.view(-1, K * C).div_(count), x_BD, 0.1**drops)
+        for layer in layers:
+            layer.loss_K.zero_()
+        train(partial(_step, factor=0.1**drops), layers, _batches(data, settings, layers[0], norm, epoch))
         if settings.watch is not None:
-            settings.watch(epoch + 1, heads())
-    return ranks.add(loss_K) / data.total
+            settings.watch(epoch + 1, [head if _finite(head) else head.silent() for head in heads()])
+    return ranks.add(torch.cat([layer.loss_K for layer in layers])) / data.total
+
+
+def _batches(
+    data: Data, settings: Settings, layer: WideLinear | WideCosine, norm: BatchNorm | None, epoch: int
+) -> Iterator[Batch]:
+    for positions in batches(data.total, settings.batch, settings.seed, epoch):
+        count = len(positions)
+        if norm is not None and count == 1:
+            continue  # one row has no variance
+        rows = data.local(positions)
+        x_BD = data.read(rows, epoch % max(1, len(data.views))) if len(rows) else _no_rows(data)
+        if norm is not None:
+            x_BD = norm(x_BD, count)
+        yield Batch(layer.inputs(x_BD), data.y_N[torch.from_numpy(rows)], count)
+
+
+def _step(layer: WideLinear | WideCosine, batch: Batch, factor: float) -> None:
+    logits_BKC = layer.logits(batch.x_BD)
+    loss_K, residual_BKC = cross_entropy(logits_BKC, batch.y_B, layer.shared)
+    layer.loss_K += loss_K
+    layer.step(residual_BKC.flatten(1).div_(batch.total), batch.x_BD, factor)
 
 
 def _no_rows(data: Data) -> Tensor:
     return torch.empty((0, data.dim), device=data.device)
 
 
+def _finite(head: Any) -> bool:
+    return bool(torch.isfinite(head.weight).all())
+
+
 def _finish(members: list[Member], losses: Tensor, heads: list[Any]) -> list[Fit]:
-    ok = [
-        bool(torch.isfinite(loss)) and bool(torch.isfinite(head.weight).all())
-        for loss, head in zip(losses, heads, strict=True)
-    ]
+    ok = [bool(torch.isfinite(loss)) and _finite(head) for loss, head in zip(losses, heads, strict=True)]
     if not any(ok):
         raise BadValue(
-            f"every run diverged at learning rates {sorted({lr for lr, *_ in members})}: give a smaller --lr"
+            f"every run diverged at learning rates {sorted({lr for lr, *_ in members})} and weight decays "
+            f"{sorted({decay for _, decay, _ in members})}: give smaller ones"
         )
     fits = []
     for (lr, weight_decay, seed), loss, head, fine in zip(members, losses.tolist(), heads, ok, strict=True):

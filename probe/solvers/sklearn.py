@@ -47,7 +47,10 @@ def _fit(data: Data, settings: Settings, kind: str) -> list[Fit]:
         )
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
-            peer.fit(x_ND, y_N)
+            try:
+                peer.fit(x_ND, y_N)
+            except ValueError as error:
+                raise BadValue(f"weight decay {weight_decay:g}: scikit-learn cannot fit this ({error})") from error
         head = _head(peer.coef_, peer.intercept_, present, data)
         stopped = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
         certificate = {"converged": not stopped, "passes": int(np.max(peer.n_iter_))}

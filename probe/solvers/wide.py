@@ -1,7 +1,7 @@
 """K heads as the rows of one matrix: logits in one product, gradients in another, and SGD on all at once."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,20 +19,31 @@ Member = tuple[float, float, int]
 
 
 class Sgd:
-    """torch.optim.SGD(nesterov=True) on K vectors, each with its own settings; faster on them than torch's own."""
+    """torch.optim.SGD(nesterov=True, fused=True) on K vectors, each with its own settings, one at a time."""
 
     def __init__(self, values_KP: Tensor, members: Sequence[Member]) -> None:
         """Args: values (K, P), moved in place."""
-        self.values_KP, self.members = values_KP, members
-        self.speed_KP = torch.zeros_like(values_KP)
+        self.members = members
+        self.values, self.speeds = values_KP.unbind(), torch.zeros_like(values_KP).unbind()
 
     def step(self, k: int, gradient_P: Tensor, factor: float) -> None:
         """Move member k. The gradient is of the mean loss, summed over ranks; it is overwritten. factor: of the lr."""
         lr, decay, _ = self.members[k]
-        value, speed = self.values_KP[k], self.speed_KP[k]
-        gradient_P.add_(value, alpha=decay)
-        speed.mul_(MOMENTUM).add_(gradient_P)
-        value.add_(gradient_P.add_(speed, alpha=MOMENTUM), alpha=-lr * factor)
+        torch._fused_sgd_(
+            [self.values[k]], [gradient_P], [self.speeds[k]], weight_decay=decay, momentum=MOMENTUM,
+            lr=lr * factor, dampening=0.0, nesterov=True, maximize=False, is_first_step=False,
+        )  # fmt: skip
+
+
+class _View(NamedTuple):
+    """One member's part of each of a layer's tensors: making views anew costs a small step dear."""
+
+    weight: Tensor
+    bias: Tensor
+    product: Tensor
+    offset: Tensor
+    gain: Tensor | None
+    shift: Tensor | None
 
 
 class WideLinear:
@@ -60,6 +71,10 @@ class WideLinear:
             self.gain_KD, self.shift_KD = scale_and_shift
             self.gain_KD.fill_(1)
         self.sgd = Sgd(values_KP, members)
+        self.shared: int | None = self._total
+        """The classes of all ranks, whose logits they may share out."""
+        self.loss_K = torch.zeros(K, dtype=torch.float64, device=data.device)
+        """Of the epoch so far, summed over this rank's rows."""
         own = slice(self._mine.start, self._mine.stop)
         for weight, bias, (_, _, seed) in zip(self.weight_KCD, self.bias_KC, members, strict=True):
             if average:
@@ -75,17 +90,19 @@ class WideLinear:
         self._gradient_P, self._one_CD = torch.empty_like(values_KP[0]), torch.empty_like(self.weight_KCD[0])
         self._parts = torch.split(self._gradient_P, sizes)
         self._offset_KC = torch.empty((K, C), device=data.device)
-        for k in range(K):
-            self._fold(k)
+        each = (self.weight_KCD, self.bias_KC, self._product_KCD, self._offset_KC, self.gain_KD, self.shift_KD)
+        self._views = [_View(*views) for views in zip(*([None] * K if t is None else t for t in each), strict=True)]
+        for view in self._views:
+            self._fold(view)
 
-    def _fold(self, k: int) -> None:
-        """Scale and shift of member k move into what `logits` multiplies by and adds."""
-        if self.gain_KD is None or self.shift_KD is None:
-            self._product_KCD[k].copy_(self.weight_KCD[k])
-            self._offset_KC[k].copy_(self.bias_KC[k])
+    def _fold(self, view: "_View") -> None:
+        """Scale and shift of a member move into what `logits` multiplies by and adds."""
+        if view.gain is None or view.shift is None:
+            view.product.copy_(view.weight)
+            view.offset.copy_(view.bias)
             return
-        self._product_KCD[k].copy_(torch.mul(self.weight_KCD[k], self.gain_KD[k], out=self._one_CD))
-        torch.addmv(self.bias_KC[k], self.weight_KCD[k], self.shift_KD[k], out=self._offset_KC[k])
+        view.product.copy_(torch.mul(view.weight, view.gain, out=self._one_CD))
+        torch.addmv(view.bias, view.weight, view.shift, out=view.offset)
 
     def inputs(self, x_BD: Tensor) -> Tensor:
         return x_BD.to(self._dtype)
@@ -102,9 +119,10 @@ class WideLinear:
         return both[0], both[1]
 
     def logits(self, x_BD: Tensor) -> Tensor:
-        """(B, D) as `inputs` gave it -> (B, K * C) float32."""
-        product = torch.mm(x_BD, self._product_KCD.view(-1, x_BD.shape[1]).T)
-        return product.float().add_(self._offset_KC.view(-1))
+        """(B, D) as `inputs` gave it -> (B, K, C) float32."""
+        K, C, D = self.weight_KCD.shape
+        product = torch.mm(x_BD, self._product_KCD.view(K * C, D).T)
+        return product.float().add_(self._offset_KC.view(-1)).view(-1, K, C)
 
     def step(self, residual: Tensor, x_BD: Tensor, factor: float) -> None:
         """Residual (B, K * C): derivative of the batch's mean loss by the logits."""
@@ -113,17 +131,17 @@ class WideLinear:
         by_product = (ranks.add(product.float()) if ranks.count() > 1 else product).view(K, C, D)
         by_bias = ranks.add(residual.sum(0)).view(K, C)
         weight, bias, *scale_and_shift = self._parts
-        for k in range(K):
+        for k, view in enumerate(self._views):
             by_CD = weight.view(C, D).copy_(by_product[k])
-            bias.copy_(by_bias[k])
-            if self.gain_KD is not None and self.shift_KD is not None:
+            by_C = bias.copy_(by_bias[k])
+            if view.gain is not None and view.shift is not None:
                 by_gain, by_shift = scale_and_shift
-                torch.sum(torch.mul(self.weight_KCD[k], by_CD, out=self._one_CD), 0, out=by_gain)
-                torch.mv(self.weight_KCD[k].T, by_bias[k], out=by_shift)
+                torch.sum(torch.mul(view.weight, by_CD, out=self._one_CD), 0, out=by_gain)
+                torch.mv(view.weight.T, by_C, out=by_shift)
                 ranks.add_classes(self._gradient_P[-2 * D :])
-                by_CD.mul_(self.gain_KD[k]).addr_(by_bias[k], self.shift_KD[k])
+                by_CD.mul_(view.gain).addr_(by_C, view.shift)
             self.sgd.step(k, self._gradient_P, factor)
-            self._fold(k)
+            self._fold(view)
 
 
 class WideCosine:
@@ -139,6 +157,8 @@ class WideCosine:
         self.g_KC.copy_(torch.linalg.vector_norm(self.v_KCD, dim=2))
         self.scale = scale
         self.sgd = Sgd(values_KP, members)
+        self.shared: int | None = None
+        self.loss_K = torch.zeros(len(members), dtype=torch.float64, device=data.device)
 
     def inputs(self, x_BD: Tensor) -> Tensor:
         unit_BD: Tensor = x_BD / (torch.linalg.vector_norm(x_BD, dim=1, keepdim=True) + 1e-5)
@@ -151,8 +171,9 @@ class WideCosine:
         return weight_KCD
 
     def logits(self, x_BD: Tensor) -> Tensor:
-        logits: Tensor = x_BD @ self.plain().view(-1, x_BD.shape[1]).T
-        return logits.mul_(self.scale)
+        K, C, D = self.v_KCD.shape
+        logits: Tensor = x_BD @ self.plain().view(K * C, D).T
+        return logits.mul_(self.scale).view(-1, K, C)
 
     def step(self, residual: Tensor, x_BD: Tensor, factor: float) -> None:
         by_weight = ranks.add(residual.T @ x_BD).view(self.v_KCD.shape).mul_(self.scale)

@@ -223,8 +223,8 @@ def bench_memory(o: argparse.Namespace) -> None:
             stored += x_ND.size * 2
         small = peak(folder, "--features", "a[0:8]", "--weight-decay", "1e-2")
         rows_of = []
-        for solver in ("lbfgs", "ridge", "sgd"):
-            flags = ["--features", "a,b", "--solver", solver, "--epochs", "2", "--weight-decay", "1e-3,1e-2"]
+        for solver, *more in (("lbfgs",), ("ridge",), ("sgd", "--epochs", "2")):
+            flags = ["--features", "a,b", "--solver", solver, "--weight-decay", "1e-3,1e-2", *more]
             held = peak(folder, *flags)
             budget = int(small + 0.6 * stored + 200 * 2**20 + LIBRARIES.get(solver, 0))
             budget += 20 * o.dim**2 if solver == "ridge" else 0

@@ -93,6 +93,11 @@ OWN = """
         return nn.AdaptiveAvgPool2d(2)
     def number():
         return 3
+    def failing():
+        raise KeyError("x")
+    class Narrow(nn.Module):
+        def forward(self, x):
+            return nn.functional.linear(x.flatten(1), x.new_zeros(3, 7))
     def misnamed():
         net = small()
         net.recipe = "imagenet_225"
@@ -118,8 +123,15 @@ def test_ones_own_module_and_function(tmp_path: Path, monkeypatch: pytest.Monkey
         load("mynets:flat")
     with pytest.raises(BadValue, match=r"mynets:number\(\) gave int, not a torch.nn.Module"):
         load("mynets:number")
-    with pytest.raises(BadValue, match="module 'mynets' has no attribute 'smal'"):
+    with pytest.raises(BadValue, match="unknown function of mynets 'smal'; nearest: small"):
         load("mynets:smal")
+    with pytest.raises(BadValue, match=r"mynets:failing\(\) failed in line \d+ of .*mynets\.py: KeyError: 'x'"):
+        load("mynets:failing")
+    with pytest.raises(BadValue, match=r"mynets:Narrow, given zeros .* failed in line \d+ of .*mynets\.py: RuntimeErr"):
+        load("mynets:Narrow")
+    (tmp_path / "torn.py").write_text("def small(:")
+    with pytest.raises(BadValue, match=r"import torn failed: SyntaxError: .*torn\.py, line 1"):
+        load("torn:small")
     with pytest.raises(UnknownName, match=r"recipe 'imagenet_225'; nearest: imagenet_224"):
         load("mynets:misnamed")
     with pytest.raises(BadValue, match="No module named 'nonets'"):

@@ -16,7 +16,7 @@ from extract.extractor import run as extract
 from extract.loading import load, load_head
 from extract.pretrain import main
 from extract.trained import describe, trained_names
-from store.errors import BadValue, UnknownName, UserError
+from store.errors import BadValue, RootError, UnknownName, UserError
 from store.heads import load_head as load_stored_head
 from store.records import read_records
 from store.root import open_root
@@ -130,6 +130,15 @@ def test_a_wrong_flag_says_what_to_do(tmp_path: Path, wrong: list[str], says: st
     with pytest.raises(UserError, match=says.replace("+", r"\+")):
         main([*train_flags(tmp_path), *wrong])
     assert not (tmp_path / "b").exists()
+
+
+def test_a_mistake_leaves_no_run_behind(tmp_path: Path) -> None:
+    with pytest.raises(BadValue, match="--objective vrex needs --group"):
+        main(train_flags(tmp_path, "--name", "a", "--objective", "vrex"))
+    assert not (tmp_path / "b/a").exists()
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RootError, match=r"cannot write .*choose another --backbones"):
+        main([*train_flags(tmp_path, "--name", "a"), "--backbones", str(tmp_path / "file")])
 
 
 def test_a_trained_name_that_is_mistyped_is_told(small_nets: Path) -> None:

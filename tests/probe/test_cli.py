@@ -1,3 +1,4 @@
+import argparse
 import json
 import subprocess
 import sys
@@ -27,6 +28,16 @@ def stored(root, make_set):
         for backbone, dim in (("a", 6), ("b", 10)):
             make_set(blobs(rng, y_N, dim), targets, dataset="openmoji", split=split, backbone=backbone)
     return root.url
+
+
+def test_a_group_column_gives_a_line_for_each_group(stored, capsys) -> None:
+    assert main(["--features", "a", "--features", "a,b", "--store", stored, "--group", "style"]) == 0
+    text = capsys.readouterr().out
+    head, _, *lines = text.split("\n\n")[1].splitlines()
+    assert head.split() == ["group", "samples", "a", "a,b"]
+    assert [line.split()[:2] for line in lines] == [["0", "60"], ["1", "60"]]
+    worst = min(lines, key=lambda line: float(line.split()[2])).split()
+    assert f"{worst[2]} ({worst[0]})" in text
 
 
 def run_json(capsys, *argv):
@@ -187,6 +198,9 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_sizes() -> None:
     assert [size(text) for text in ("4GB", "512m", "1.5g", "100")] == [4 * 10**9, 512 * 10**6, 1_500_000_000, 100]
+    for text in ("inf", "4XB", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match="is not a size"):
+            size(text)
 
 
 def test_separate_heads_averaged_stand_beside_the_concatenation(root, stored, capsys) -> None:
@@ -255,21 +269,15 @@ def test_views_take_turns(root, make_set, capsys) -> None:
     assert run_json(capsys, *argv, "--views", "2")["certificate"] != run_json(capsys, *argv)["certificate"]
     with pytest.raises(MissingFeatures, match="--views 3"):
         main([*argv, "--views", "3"])
-    with pytest.raises(BadValue, match="--views is for --solver sgd and cosine"):
+    with pytest.raises(BadValue, match="--views is for --solver sgd and cosine: to lbfgs it says nothing"):
         main(["--features", "a", "--store", root.url, "--views", "2"])
 
 
-def test_numbers_that_no_run_could_use(stored) -> None:
-    for flags, error in (
-        (["--folds", "1", "--select", "kfold"], "--folds 1: at least 2"),
-        (["--epochs", "0"], "--epochs 0: at least 1"),
-        (["--k", "0"], "--k 0: at least 1"),
-        (["--temperature", "nan"], "--temperature nan: above 0, and finite"),
-        (["--shard", "classes", "--solver", "ridge"], "--shard classes: heads of lbfgs and sgd can be shared out"),
-        (["--solver", "knn", "--weight-decay", "1"], "--solver knn has no weight decay"),
-    ):
-        with pytest.raises(BadValue, match=error):
-            main(["--features", "a", "--store", stored, *flags])
+def test_a_val_split_that_is_named_must_be_there(stored, capsys) -> None:
+    row = run_json(capsys, "--features", "a", "--store", stored, "--val", "none")
+    assert "a stratified fifth of train" in row["selection"]
+    with pytest.raises(MissingFeatures, match="openmoji/vall/a has no features"):
+        main(["--features", "a", "--store", stored, "--val", "vall"])
 
 
 def test_list_shows_every_solver(capsys) -> None:

@@ -37,6 +37,7 @@ def test_a_block_written_out_reads_back(parse) -> None:
         ("a[5:2]", r"columns 5 to 2 are none"),
         ("a[1]", r"write name, name\[low:high\]"),
         ("a:pca0", "pca needs at least one component"),
+        ("a:l3", "features 'a:l3': 'l3' is none of l2, std, raw, pcaK, and no features 'a:l3' are stored"),
         (" ,", "no feature names"),
     ],
 )

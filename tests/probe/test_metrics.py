@@ -48,6 +48,7 @@ def test_groups_and_the_worst_of_them(scored) -> None:
         "x": pytest.approx(right[group_N == 0].mean()),
         "y": pytest.approx(right[group_N == 1].mean()),
     }
+    assert found["samples_per_group"] == {"x": 100, "y": 100}
     assert found["worst_group_accuracy"] == min(found["per_group"].values())
     assert found["per_group"][found["worst_group"]] == found["worst_group_accuracy"]
 

@@ -28,7 +28,7 @@ def stored(root, make_set):
 @pytest.mark.parametrize("features", ["a,b", "a:l2,b[1:3]:raw", "a:pca3:l2,b"])
 @pytest.mark.parametrize("solver", ["lbfgs", "cosine", "ridge"])
 def test_a_stored_head_scores_as_its_probe_did(root, stored, capsys, features, solver) -> None:
-    row = row_of(capsys, "--features", features, "--store", stored, "--solver", solver, "--epochs", "2")
+    row = row_of(capsys, "--features", features, "--store", stored, "--solver", solver)
     found = predict_split(root, row["head"])
     assert found["top1"] == pytest.approx(row["top1"])
     assert len(found["predictions"]) == found["num_scored"] == 90

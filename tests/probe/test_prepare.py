@@ -87,7 +87,14 @@ def test_features_that_are_not_finite_and_too_many_components(x_ND) -> None:
         BadValue, match=r"features b0:pca50: 50 training rows and 12 columns have at most 12 components"
     ):
         fit(x_ND, [12], [["pca50"]])
-    x_ND[3, 8] = np.nan
-    for recipe in (["std"], [], ["pca2"]):
-        with pytest.raises(BadFeatures, match="features b1: 1 columns hold NaN or infinity, first column 1"):
-            fit(x_ND, [7, 5], [["std"], recipe])
+    for value, says in (
+        (np.nan, "features b1: column 1 holds NaN or infinity"),
+        (1e30, "features b1: column 1 holds numbers beyond 1e16: the sum of their squares passes"),
+    ):
+        x_ND[3, 8] = value
+        for recipe in (["std"], [], ["pca2"]):
+            with pytest.raises(BadFeatures, match=says):
+                fit(x_ND, [7, 5], [["std"], recipe])
+    x_ND[3, 9] = 1e30
+    with pytest.raises(BadFeatures, match="features b1: 2 columns hold, first column 1, numbers beyond"):
+        fit(x_ND, [7, 5], [["std"], ["std"]])

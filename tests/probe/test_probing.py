@@ -21,9 +21,9 @@ def row_of(root, make_set, capsys):
             columns = {"label": classes} if classes else None
             x_ND = np.asarray(x_of(y_N), np.float32)
             make_set(x_ND, {"label": y_N}, dataset="odd", split=split, classes=columns)
-        assert (
-            main(["--features", "a", "--dataset", "odd", "--store", root.url, "--json", "--epochs", "3", *flags]) == 0
-        )
+        if set(flags) & {"sgd", "cosine"}:
+            flags += ("--epochs", "3") + (() if "--lr" in flags else ("--lr", "0.5"))
+        assert main(["--features", "a", "--dataset", "odd", "--store", root.url, "--json", *flags]) == 0
         return json.loads(capsys.readouterr().out)
 
     return run
@@ -43,7 +43,7 @@ def clear(y_N: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_constant_columns_do_no_harm(row_of, solver) -> None:
-    assert row_of(clear, thirds, "--solver", solver, "--lr", "0.5")["top1"] == 1.0
+    assert row_of(clear, thirds, "--solver", solver)["top1"] == 1.0
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -51,7 +51,7 @@ def test_more_columns_than_rows(row_of, solver) -> None:
     def wide(y_N):
         return np.hstack([clear(y_N)[:, :2] * 5, np.random.default_rng(len(y_N)).normal(size=(len(y_N), 60)) * 0.01])
 
-    assert row_of(wide, thirds, "--solver", solver, "--lr", "0.5")["num_samples"] == 20
+    assert row_of(wide, thirds, "--solver", solver)["num_samples"] == 20
 
 
 def test_a_class_absent_from_train_counts_as_wrong(row_of, caplog) -> None:
@@ -61,6 +61,14 @@ def test_a_class_absent_from_train_counts_as_wrong(row_of, caplog) -> None:
     row = row_of(clear, labels, "--select", "oracle", sizes=(40, 40, 20), classes=["x", "y", "z"])
     assert row["per_class"]["z"] == 0.0
     assert "1 of 3 classes have no training sample" in caplog.text
+
+
+def test_classes_that_were_never_trained_are_for_few_shot(row_of) -> None:
+    def labels(count: int) -> np.ndarray:
+        return np.arange(count) % 2 + (2 if count == 20 else 0)
+
+    with pytest.raises(BadValue, match=r"no class of .*/test has a training sample in train.*python -m fewshot"):
+        row_of(clear, labels, sizes=(40, 40, 20), classes=["w", "x", "y", "z"])
 
 
 def test_one_row_and_no_labels_are_errors(root, make_set) -> None:
@@ -74,11 +82,21 @@ def test_one_row_and_no_labels_are_errors(root, make_set) -> None:
 
 
 def test_a_learning_rate_that_diverges_is_an_error_or_a_silent_member(row_of, caplog) -> None:
-    with pytest.raises(BadValue, match=r"every run diverged at learning rates \[1e\+30\]: give a smaller --lr"):
+    with pytest.raises(BadValue, match=r"every run diverged at learning rates \[1e\+30\] and weight decays"):
         row_of(clear, thirds, "--solver", "sgd", "--lr", "1e30")
-    row = row_of(clear, thirds, "--solver", "sgd", "--lr", "1e38,0.5", "--batch-norm", "none")
+    flags = ("--solver", "sgd", "--lr", "1e38,0.5", "--batch-norm", "none")
+    row = row_of(clear, thirds, *flags)
     assert row["lr"] == 0.5
     assert "lr 1e+38, weight decay 0.0001, seed 0 diverged: it predicts nothing" in caplog.text
+    wild, *_ = row_of(clear, thirds, *flags, "--select", "oracle")["grid"]
+    assert wild["certificate"]["diverged"]
+    assert wild["test_top1_by_epoch"][-1] == wild["test_top1"] == 7 / 20, "no class is preferred to the first"
+
+
+def test_a_member_that_diverged_is_not_chosen_though_the_others_know_as_little(row_of) -> None:
+    row = row_of(clear, thirds, "--solver", "cosine", "--lr", "1e20,1", "--weight-decay", "1")
+    assert row["lr"] == 1.0
+    assert [member["certificate"]["diverged"] for member in row["grid"]] == [True, False]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -98,6 +116,23 @@ def test_samples_without_a_label_are_left_out_and_counted_once(row_of, caplog) -
     row = row_of(clear, some, classes=["x", "y", "z"])
     assert row["num_samples"] == 15
     assert caplog.text.count("odd/test: 5 of 20 samples have no label and are left out") == 1
+
+
+def test_what_scikit_learn_cannot_fit_is_its_word(row_of) -> None:
+    with pytest.raises(BadValue, match=r"weight decay 0: scikit-learn cannot fit this \(alpha must be > 0"):
+        row_of(clear, thirds, "--solver", "sklearn_sgd", "--weight-decay", "0")
+
+
+def test_votes_at_any_temperature(row_of) -> None:
+    for temperature in ("1e-300", "1e300"):
+        row = row_of(clear, thirds, "--solver", "knn", "--k", "1,3", "--temperature", temperature)
+        assert row["top1"] == 1.0
+        assert np.isfinite(row["nll"])
+
+
+def test_more_folds_than_samples(row_of) -> None:
+    with pytest.raises(BadValue, match="--folds 61: there are 60 samples in train and val"):
+        row_of(clear, thirds, "--select", "kfold", "--folds", "61")
 
 
 def test_more_folds_than_samples_of_a_class(row_of) -> None:

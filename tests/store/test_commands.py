@@ -72,6 +72,17 @@ def test_ls_of_an_empty_or_absent_store_is_no_error(root, capsys) -> None:
     assert not root.folder.exists()
 
 
+def test_a_filter_that_leaves_nothing_says_what_there_is(root, make_set) -> None:
+    make_set(made(9, 2), labels(9))
+    with pytest.raises(MissingFeatures, match=r"no feature sets of tooy/\* in .*; there are: toy/train"):
+        main(["ls", "--dataset", "tooy", "--store", root.url])
+
+
+def test_a_store_with_nothing_in_it_is_not_verified(root) -> None:
+    with pytest.raises(MissingFeatures, match=r"nothing to verify in .*: is that the --store"):
+        main(["verify", "--store", root.url])
+
+
 def test_no_command_lists(root, make_set, capsys, monkeypatch) -> None:
     make_set(made(9, 1), labels(9))
     monkeypatch.setenv("FEATURE_STORE", root.url)

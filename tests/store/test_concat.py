@@ -65,6 +65,16 @@ def test_missing_says_the_command(root, make_set) -> None:
         open_features(root, "toy", "train", "a,b")
 
 
+def test_missing_says_what_was_typed_and_what_is_there(root, make_set) -> None:
+    make_set(made(9, 1), labels(9), dataset="toy", split="base")
+    with pytest.raises(MissingFeatures, match="toy has the splits base there; run: "):
+        open_features(root, "toy", "train", "a")
+    with pytest.raises(MissingFeatures, match="nearest datasets: toy; run: "):
+        open_features(root, "toyy", "train", "a")
+    with pytest.raises(MissingFeatures, match=r"--dataset 'folder:my pets' --split train"):
+        open_features(root, "folder:my pets", "train", "a")
+
+
 def test_a_name_with_two_fingerprints_is_picked_by_prefix(root, make_set) -> None:
     first = make_set(made(9, 1), labels(9), weights="one")
     make_set(made(9, 1), labels(9), weights="two")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from store.errors import BadValue
+from store.errors import BadValue, RootError
 from store.root import default_root, open_root
 
 
@@ -126,3 +126,11 @@ def test_free_bytes_of_a_store_that_is_not_made_yet(root, s3_root) -> None:
     assert root.free_bytes() > 0
     assert not root.folder.exists()
     assert s3_root.free_bytes() is None
+
+
+def test_a_root_that_cannot_be_made_says_so(tmp_path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RootError, match=r"file: cannot write a; a file is in the way of a folder"):
+        open_root(tmp_path / "file").put("a", b"1")
+    with pytest.raises(RootError, match=r"/proc/none: no folder can be made there: give another --store"):
+        open_root("/proc/none").put("a", b"1")

@@ -67,9 +67,9 @@ def test_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_several_datasets_and_json(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     root = make("cub")
     assert main(["--check", "digits,cub", "--data-root", str(root), "--json"]) == 1
-    found = json.loads(capsys.readouterr().out)
-    assert found["digits"] == []
-    assert found["cub"][0] == "cub/base: 216 images, 5885 were published"
+    digits, cub = json.loads(capsys.readouterr().out)
+    assert digits == {"dataset": "digits", "findings": []}
+    assert cub["findings"][0] == "cub/base: 216 images, 5885 were published"
 
 
 def test_an_unknown_dataset() -> None:

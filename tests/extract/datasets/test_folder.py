@@ -34,35 +34,11 @@ def test_split_folders(tmp_path: Path) -> None:
 
 
 def test_splits_of_any_name_beside_train(tmp_path: Path) -> None:
-    for split in ("train", "valid", "ood"):
+    for split in ("sketches", "train", "at_night"):
         picture(tmp_path / split / "cat/1.png")
     (tmp_path / "annotations").mkdir()  # holds no classes
-    assert splits_of(f"folder:{tmp_path}") == ("train", "ood", "valid")
-    assert open_dataset(f"folder:{tmp_path}", "valid").samples.ids == ["cat/1.png"]
-
-
-def test_test_folders_alone_have_the_classes_of_all_of_them(tmp_path: Path) -> None:
-    picture(tmp_path / "val/cat/1.png")
-    picture(tmp_path / "test/dog/1.png")
-    assert splits_of(f"folder:{tmp_path}") == ("val", "test")
-    label = open_dataset(f"folder:{tmp_path}", "test").samples.targets["label"]
-    assert (label.classes, label.index.tolist()) == (("cat", "dog"), [1])
-
-
-def test_folders_that_look_like_splits_are_not_taken_for_classes(tmp_path: Path) -> None:
-    for name in ("Train", "Test"):
-        picture(tmp_path / "split" / name / "cat/1.png")
-    with pytest.raises(BadValue, match="has the folders Test, Train, with folders inside: name the splits train, val"):
-        splits_of(f"folder:{tmp_path / 'split'}")
-    for name in ("train", "test"):
-        picture(tmp_path / "flat" / name / "1.png")
-    with pytest.raises(BadValue, match=r"flat/train: no class folders; .*csv:FILE"):
-        open_dataset(f"folder:{tmp_path / 'flat'}", "train")
-    for name in ("train", "plane", "bus"):  # a class of this name is one
-        for i in range(9):
-            picture(tmp_path / "vehicles" / name / f"{i}.png")
-    classes = open_dataset(f"folder:{tmp_path / 'vehicles'}", "train").samples.targets["label"].classes
-    assert classes == ("bus", "plane", "train")
+    assert splits_of(f"folder:{tmp_path}") == ("train", "at_night", "sketches")
+    assert open_dataset(f"folder:{tmp_path}", "at_night").samples.ids == ["cat/1.png"]
 
 
 def test_pictures_that_are_not_read_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -72,6 +48,33 @@ def test_pictures_that_are_not_read_are_told_of(tmp_path: Path, caplog: pytest.L
     samples = open_dataset(f"folder:{tmp_path}", "train").samples
     assert (samples.ids, samples.targets["label"].classes) == (["cat/1.JFIF"], ("cat",))
     assert f"{tmp_path / 'train/cat'}: 1 pictures are left out, of kinds that are not read here: 2.heic" in caplog.text
+
+
+def test_few_shot_splits_have_classes_of_their_own(tmp_path: Path) -> None:
+    for split, names in {"base": ("ant", "bee"), "val": ("cow",), "novel": ("cat", "dog")}.items():
+        for name in names:
+            picture(tmp_path / split / name / "1.png")
+    assert splits_of(f"folder:{tmp_path}") == ("base", "val", "novel")
+    found = {split: open_dataset(f"folder:{tmp_path}", split).samples for split in ("base", "val", "novel")}
+    assert found["novel"].targets["label"].classes == found["base"].targets["label"].classes
+    assert {split: found[split].label.tolist() for split in found} == {"base": [0, 1], "val": [3], "novel": [2, 4]}
+
+
+@pytest.mark.parametrize("names", [("train", "valid"), ("Train", "Test"), ("test", "val"), ("novel", "train")])
+def test_folders_that_seem_to_be_splits_are_no_classes(names: tuple[str, str], tmp_path: Path) -> None:
+    for split in names:
+        picture(tmp_path / split / "cat" / "1.png")
+    with pytest.raises(BadValue, match=r"seems to be a split, not a class\. .*: rename its folders"):
+        splits_of(f"folder:{tmp_path}")
+
+
+def test_classes_may_be_called_as_splits_are(tmp_path: Path) -> None:
+    for name in ("train", "test", "base", "novel"):
+        for i in range(9):
+            picture(tmp_path / name / f"{i}.png")
+    assert open_dataset(f"folder:{tmp_path}", "train").samples.targets["label"].classes == (
+        "base", "novel", "test", "train",
+    )  # fmt: skip
 
 
 def test_one_folder_is_split_by_the_hash_of_the_path(tmp_path: Path) -> None:
@@ -114,7 +117,9 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert f"{empty / 'cat'}: this class folder has no images" in failing(empty)
     picture(tmp_path / "split/train/cat/1.png")
     picture(tmp_path / "split/val/dgo/1.png")
-    assert "class 'dgo' is in val, but not in train; train has cat" in failing(tmp_path / "split", "val")
+    assert "class 'dgo' is in val, but not in train; train has cat. Splits with classes of their own" in failing(
+        tmp_path / "split", "val"
+    )
     (tmp_path / "raw/cat").mkdir(parents=True)
     (tmp_path / "raw/cat" / os.fsdecode(b"\xff.png")).write_bytes(b"")
     assert "not UTF-8" in failing(tmp_path / "raw")

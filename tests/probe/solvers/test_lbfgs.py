@@ -3,7 +3,9 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from probe.solvers import Settings, lbfgs, solve
+from probe.data import Held
+from probe.objectives import softmax_pass
+from probe.solvers import LAMBDAS, Settings, lbfgs, passes, solve
 
 EXACT = 1e-9
 
@@ -45,15 +47,36 @@ def test_the_default_tolerance_is_within_a_thousandth_of_the_minimum(made, data_
         assert fit.certificate["objective"] <= best.certificate["objective"] * 1.001
 
 
-@pytest.mark.parametrize("wide", [0, 1000])
-def test_a_member_of_the_path_is_the_run_alone(made, data_of, monkeypatch, wide) -> None:
-    monkeypatch.setattr(lbfgs, "WIDE", wide)  # one after the other, or sharing passes
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_member_of_the_path_is_the_run_alone(made, data_of, monkeypatch, remote) -> None:
     data = data_of(*made(300, 10, 4))
+    monkeypatch.setattr(Held, "remote", remote)
     path = solve("lbfgs", data, Settings(weight_decay=(1e-1, 1e-2, 1e-3), tolerance=EXACT))
     for fit in path:
         (alone,) = solve("lbfgs", data, Settings(weight_decay=(fit.weight_decay,), tolerance=EXACT))
         assert torch.allclose(fit.head.weight, alone.head.weight, atol=5e-3)
         assert fit.certificate["objective"] == pytest.approx(alone.certificate["objective"], rel=1e-6)
+
+
+def test_over_a_network_weight_decays_share_readings(made, data_of, monkeypatch) -> None:
+    data = data_of(*made(1000, 30, 3))
+    asked = Settings(weight_decay=LAMBDAS[::-1], precision="float32")
+    readings = []
+    for remote in (False, True):
+        monkeypatch.setattr(Held, "remote", remote)
+        seen: list[int] = []
+
+        def watched(*args, seen: list[int] = seen, **options):
+            seen.append(1)
+            return softmax_pass(*args, **options)
+
+        monkeypatch.setattr(lbfgs, "softmax_pass", watched)
+        monkeypatch.setattr(passes, "softmax_pass", watched)
+        fits = solve("lbfgs", data, asked)
+        readings.append((len(seen), sum(fit.certificate["passes"] for fit in fits)))
+    (alone, of_each), (shared, of_all) = readings
+    assert alone == of_each
+    assert shared < min(alone, of_all)
 
 
 def test_no_weight_decay_on_separable_data_ends_and_says_so(made, data_of, caplog) -> None:

@@ -60,7 +60,7 @@ def test_a_run_that_is_stopped_has_an_exact_certificate_too(made, data_of) -> No
 
 
 def test_bfloat16_is_used_unasked_only_where_it_is_faster_and_fits(made, data_of, monkeypatch) -> None:
-    wide, narrow = data_of(*made(50, 160, 3)), data_of(*made(50, 8, 3))
+    wide, narrow = data_of(*made(50, 400, 8)), data_of(*made(50, 8, 8))
     for gain, reduced in ((2.0, True), (0.5, False)):
         monkeypatch.setattr(precision, "bfloat16_gain", lambda *_, gain=gain: gain)
         assert Passes(wide, "auto").reduced is reduced

@@ -86,7 +86,7 @@ def test_one_diverging_member_leaves_the_others_alone(made, data_of, caplog) -> 
     assert "lr 1000, weight decay 1, seed 5 diverged" in caplog.text
     (alone,) = solve("sgd", data, Settings(**settings, lr=(1e-5,)))
     assert torch.allclose(calm.head.weight, alone.head.weight)
-    with pytest.raises(BadValue, match=r"every run diverged at learning rates \[1000.0\]: give a smaller --lr"):
+    with pytest.raises(BadValue, match=r"every run diverged at learning rates \[1000.0\] and weight decays"):
         solve("sgd", data, Settings(**settings, lr=(1e3,)))
 
 

@@ -1,0 +1,87 @@
+"""Whether a run can be: options that contradict each other, or say nothing to the solver, before anything is read."""
+
+from collections.abc import Sequence
+
+from probe.config import OBJECTIVES, TUNINGS, ProbeConfig
+from probe.solvers import SOLVERS
+from store.errors import BadValue, UnknownName
+
+READ = sorted({name for solver in SOLVERS.values() for name in solver.reads})
+"""Options that some solvers read. To the others they would say nothing, and whoever gives one expects it to count."""
+LEAST = {"folds": 2, "epochs": 1, "batch": 1, "views": 1, "k": 1, "memory": 1, "seed": 0, "seeds": 0}
+MOST = {"lr": 1e38, "weight_decay": 1e38, "seed": 2**63 - 1, "seeds": 2**63 - 1}
+"""What float32, or the generators of random numbers, still know."""
+
+
+def check(config: ProbeConfig) -> None:
+    """Raise `BadValue` for options that no run could use, before anything is read."""
+    for name in LEAST.keys() | MOST.keys():
+        values = getattr(config, name)
+        for value in values if isinstance(values, tuple) else (values,):
+            check_number(name, value)
+    if not 0 < config.tolerance < 1:
+        raise BadValue(f"--tolerance {config.tolerance:g}: above 0, and below 1")
+    if not 0 < config.temperature < float("inf"):
+        raise BadValue(f"--temperature {config.temperature:g}: above 0, and finite")
+    check_objective(config)
+    for name in READ:
+        if name not in SOLVERS[config.solver].reads and getattr(config, name) != getattr(ProbeConfig, name):
+            *some, last = [solver for solver, row in SOLVERS.items() if name in row.reads]
+            known = f"{', '.join(some)} and {last}" if some else last
+            raise BadValue(f"{_flag(name)} is for --solver {known}: to {config.solver} it says nothing, leave it out")
+    if config.shard == "classes" and config.solver not in ("lbfgs", "sgd"):
+        raise BadValue(f"--shard classes: heads of lbfgs and sgd can be shared out, not of {config.solver}")
+    if config.solver == "sgd" and config.batch == 1 and config.batch_norm != "none":
+        raise BadValue("--batch 1: one row has no variance to normalise by; give --batch-norm none, or larger batches")
+    if config.test_dataset and config.objective:
+        raise BadValue("--test-dataset is for plain probing: with --objective the groups say what tests")
+
+
+def check_number(name: str, value: float | None) -> None:
+    least, most = LEAST.get(name, 0), MOST.get(name, float("inf"))
+    if value is not None and value < least:
+        raise BadValue(f"{_flag(name)} {value:g}: at least {least}")
+    if value is not None and value > most:
+        raise BadValue(f"{_flag(name)} {value:g}: at most {most:g}")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def check_objective(config: ProbeConfig) -> None:
+    """Raise `BadValue` where objective, group, solver and selection do not go together."""
+    for name in config.objective:
+        if name not in OBJECTIVES:
+            raise UnknownName("objective", name, OBJECTIVES, f"there are {', '.join(OBJECTIVES)}")
+    for flag in ("penalty", "anneal"):
+        if getattr(config, flag) != getattr(ProbeConfig, flag) and "vrex" not in config.objective:
+            raise BadValue(f"--{flag} is of --objective vrex: add it, or leave out --{flag}")
+    able = [name for name, solver in SOLVERS.items() if solver.groups]
+    (check_group_run if config.objective else check_plain_run)(config, able)
+
+
+def check_plain_run(config: ProbeConfig, able: Sequence[str]) -> None:
+    """`able`: solvers of group objectives. Raises `BadValue`."""
+    if config.solver in able:
+        raise BadValue(f"--solver {config.solver} is for group objectives: add --objective erm, vrex or groupdro")
+    if config.select in TUNINGS or config.wilds:
+        flag = "--wilds" if config.wilds else f"--select {config.select}"
+        raise BadValue(f"{flag} is for --objective; without one, --val names the split to choose on")
+    if config.test == config.train and config.test_dataset in (None, config.dataset):
+        raise BadValue(f"--test {config.test} is the split that heads are trained on: name one that is not")
+
+
+def check_group_run(config: ProbeConfig, able: Sequence[str]) -> None:
+    """`able`: solvers of group objectives. Raises `BadValue`."""
+    what = f"--objective {','.join(config.objective)}"
+    if not config.group:
+        raise BadValue(f"{what} needs --group COLUMN: which target column says what group a sample is of")
+    if config.solver not in able:
+        raise BadValue(f"{what}: --solver {config.solver} minimises the mean loss alone; take {' or '.join(able)}")
+    if config.select not in ("val", *TUNINGS):
+        raise BadValue(f"{what}: --select {config.select} chooses without groups; take {' or '.join(TUNINGS)}")
+    if config.solver == "fullbatch" and config.batch is not None:
+        raise BadValue("--solver fullbatch takes every sample at every step: leave out --batch, or take balanced")
+    if config.views > 1 or config.sub or config.average or config.predictions:
+        raise BadValue(f"{what} goes without --views, --sub, --average and --predictions (--wilds writes predictions)")
