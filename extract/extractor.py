@@ -26,7 +26,7 @@ from extract.outcome import Made, made_row, record
 from extract.pipeline import Lane, Output, Seconds, fill
 from store.errors import BadImage, BadValue, RootError
 from store.fingerprint import Fingerprint
-from store.keys import FeatureKey
+from store.keys import FeatureKey, dataset_name
 from store.root import Root, open_root
 from store.runtime import Progress, rank, size, versions
 from store.writer import FeatureWriter
@@ -139,10 +139,11 @@ def _extract(
             lanes[sort] = Lane([], one.recipe, _forward(images, *sort), chosen["batch_size"])
         lanes[sort].outputs.append(Output(writer, one.net.columns(one.tap)))
         writers[i], lane_of[i] = writer, lanes[sort]
+    source = next(name for name in config.dataset if dataset_name(name) == images.samples.dataset)
     bad = _fill(config, images, list(lanes.values()), seconds, turn) if lanes else 0
     for i, lane in lane_of.items():
         net, recipe = seen[i].net, seen[i].recipe
-        told = {"versions": versions(), **writers[i].choices, **net.cost(recipe)}
+        told = {"versions": versions(), "source": source, **writers[i].choices, **net.cost(recipe)}
         done = writers[i].commit(told, net.errors[seen[i].tap])
         made[i] = made_row(writers[i], recipe.view, lane.extracted, bad, "extracted" if done else "unfinished")
     return [made[i] for i in range(len(seen))]

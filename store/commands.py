@@ -1,6 +1,7 @@
 """What the commands of `python -m store` do."""
 
 import json
+import shlex
 import sys
 import time
 from argparse import Namespace
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from store import inventory, verify
 from store.errors import BadValue, MissingFeatures
-from store.inventory import COMMITTED, DAMAGED, WRITING, StoredSet
+from store.inventory import COMMITTED, NEWER, UNFINISHED, WRITING, StoredSet
 from store.keys import FeatureKey, dataset_name
 from store.root import Root, open_root
 from store.runtime import Progress
@@ -106,10 +107,11 @@ def verify_sets(options: Namespace) -> int:
     found = _find(root, options)
     if not found:
         raise MissingFeatures(f"nothing to verify in {root.url}: is that the --store?")
-    writing = [stored for stored in found if stored.state == WRITING]
-    for stored in writing:
-        print(f"{stored.name} is being written: not verified", file=sys.stderr)
-    found = [stored for stored in found if stored not in writing]
+    left = {WRITING: "is being written", NEWER: "is of a newer version: pip install --upgrade motherlode"}
+    for stored in found:
+        if stored.state in left:
+            print(f"not verified: {stored.name} {left[stored.state]}", file=sys.stderr)
+    found = [stored for stored in found if stored.state not in left]
     findings: list[verify.Finding] = []
     with Progress(sum(stored.num_samples for stored in found), "verify", "rows") as progress:
         for stored in found:
@@ -129,7 +131,7 @@ def verify_sets(options: Namespace) -> int:
 
 
 def _advice(root: Root, damaged: Sequence[StoredSet], repaired: bool) -> str:
-    place = "" if root.url == "data/features" else f" --store {root.url}"
+    place = "" if root.url == "data/features" else f" --store {shlex.quote(root.url)}"
     lines = ["", "Removed what is damaged. To make it again:" if repaired else "To repair, making again only these:"]
     if not repaired:
         lines.append(f"  python -m store verify --repair {' '.join(stored.name for stored in damaged)}{place}")
@@ -139,8 +141,9 @@ def _advice(root: Root, damaged: Sequence[StoredSet], repaired: bool) -> str:
             lines.append(f"  python -m store import FILE --backbone {key.backbone} "
                          f"--dataset {key.dataset} --split {key.split}{place}")  # fmt: skip
         else:
+            source = str(manifest.provenance.get("source", key.dataset)) if manifest else key.dataset
             lines.append(f"  python -m extract --backbone {key.backbone} "
-                         f"--dataset {key.dataset} --split {key.split}{place}")  # fmt: skip
+                         f"--dataset {shlex.quote(source)} --split {key.split}{place}")  # fmt: skip
     return "\n".join(lines)
 
 
@@ -182,7 +185,7 @@ def gc(options: Namespace) -> int:
         return all(moment < limit for moment in inventory.written(root, folder))
 
     found = inventory.find_sets(root)
-    halves = [s.folder for s in found if s.state not in (COMMITTED, WRITING, DAMAGED) and old(s.folder)]
+    halves = [s.folder for s in found if s.state == UNFINISHED and old(s.folder)]
     keys = [*halves, *filter(old, inventory.unused_samples(root)), *root.partials(options.age * DAY_SECONDS)]
     for key in keys:
         print(key)

@@ -19,6 +19,7 @@ from store.blocks import Blocks, finite_rows
 from store.columns import save_column
 from store.errors import BadFeatures, BadValue, FormatError
 from store.fingerprint import Fingerprint
+from store.json_text import parse_json
 from store.keys import FeatureKey
 from store.manifest import Manifest
 from store.root import Root
@@ -106,7 +107,7 @@ class FeatureWriter:
         if self._started is None:
             where = f"{self.folder}/started.json"
             try:
-                found = json.loads(self.root.get(where))
+                found = parse_json(self.root.get(where))
             except FileNotFoundError:
                 return self._asked
             except ValueError:
@@ -254,5 +255,5 @@ class FeatureWriter:
         stored = {f"{block}.{checksum}.json" for block, checksum in enumerate(checksums)}
         bad: dict[str, str] = {}
         for name in sorted(stored & self.root.list(f"{self.folder}/bad").keys()):
-            bad |= json.loads(self.root.get(f"{self.folder}/bad/{name}"))
+            bad |= parse_json(self.root.get(f"{self.folder}/bad/{name}"))
         return dict(sorted(bad.items(), key=lambda item: int(item[0])))

@@ -80,6 +80,7 @@ def test_the_manifest_tells_what_the_backbone_costs(pictures: Path, tmp_path: Pa
     for name, cost in ((NET, (113_088, 2 * macs)), ("pixels", (0, 0))):
         (part,) = open_features(str(tmp_path), f"folder:{pictures}", "train", name).parts
         told = part.manifest.provenance
+        assert told["source"] == f"folder:{pictures}"
         assert (told["parameters"], told["flops_per_image"]) == cost, "counted before folding"
 
 
