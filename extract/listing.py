@@ -1,10 +1,10 @@
 """The tables that `python -m extract` prints."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from extract.backbones import BACKBONES, FAMILIES
-from extract.datasets import DATASETS, is_present
+from extract.datasets import DATASETS, find_dataset, is_present
 from extract.models.costs import COSTS
 from extract.trained import trained_names
 from store.tables import table_or_json, text_table
@@ -40,14 +40,43 @@ def backbone_table(backbones: str | None = None, *, as_json: bool = False) -> st
     return f"{text_table(header, rows)}\n\n{more}{here}"
 
 
-def dataset_table(data_root: str, *, as_json: bool = False) -> str:
-    rows = [
-        (name, "yours" if not row.splits else "yes" if is_present(name, data_root) else "no",
-         ",".join(row.splits) or "as found", row.num_classes or "as found", ",".join(row.columns), row.source)
+def dataset_rows(data_root: str) -> list[dict[str, Any]]:
+    """The table of datasets, and of each whether it is here and where it is looked for."""
+    return [
+        {
+            "dataset": name,
+            "present": "yours" if not row.splits else "yes" if is_present(name, data_root) else "no",
+            "place": str(find_dataset(name, data_root)[1]) if row.folder else "",
+            "splits": row.splits,
+            "parts": row.parts,
+            "classes": row.num_classes,
+            "targets": row.columns,
+            "images": sum(row.sizes.values()) or None,
+            "source": row.source,
+            "credit": row.credit,
+        }
         for name, row in DATASETS.items()
-    ]  # fmt: skip
-    header = ("dataset", "present", "splits", "classes", "targets", "images from")
-    return table_or_json(header, rows, as_json=as_json)
+    ]
+
+
+def dataset_table(data_root: str) -> str:
+    """`dataset_rows` as text: a table, then for each where its images come from, its further splits, and its credit."""
+    rows = dataset_rows(data_root)
+    shown = ("dataset", "present", "splits", "classes", "targets", "images", "place")
+    table = text_table(shown, [[_cell(row[name]) for name in shown] for row in rows])
+    more = [
+        f"{row['dataset']}: {row['source']}"
+        + (f"\n  {row['credit']}" if row["present"] != "yours" else "")
+        + (f"\n  further splits, to be named: {_cell(row['parts'])}" if row["parts"] else "")
+        for row in rows
+    ]
+    return "\n".join([table, "", *more])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(value) or "as found"
+    return "as found" if value is None else str(value)
 
 
 def made_table(made: Sequence["Made"]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from extract.datasets.common import Images
 from extract.images.recipes import Recipe
@@ -45,8 +45,10 @@ def decode(data: bytes | np.ndarray) -> torch.Tensor:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
             rgb = np.array(_to_rgb(image))
+    except UnidentifiedImageError as error:
+        raise BadImage(f"not an image: it begins with {data[:16]!r}" if data else "the file is empty") from error
     except _UNREADABLE as error:
-        raise BadImage(f"{type(error).__name__}: {error}" if data else "the file is empty") from error
+        raise BadImage(f"{type(error).__name__}: {error}") from error
     return torch.from_numpy(rgb).permute(2, 0, 1)  # as PIL has it: nothing is moved, and resizing is twice as fast
 
 
@@ -77,10 +79,12 @@ def decoded(
 ) -> Generator[Decoded, None, None]:
     """`prepare` of every (row, recipes), in order, by `workers` threads that stay up to `ahead` samples in front.
 
-    Threads, not processes: PIL and torch release the interpreter while they decode and resize.
+    Threads, not processes: PIL and torch release the interpreter while they decode and resize. Each computes alone, as
+    a worker of a DataLoader does: teams of threads inside them would only wait for each other.
     """
     waiting: deque[Future[Decoded]] = deque()
-    pool = ThreadPoolExecutor(workers, "decode")
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, "decode", initializer=torch.set_num_threads, initargs=(1,))
     try:
         for row, recipes in jobs:
             waiting.append(pool.submit(prepare, images, row, recipes))
@@ -90,3 +94,4 @@ def decoded(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)  # what a thread sets is also the start of those that come after it

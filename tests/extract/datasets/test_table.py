@@ -110,9 +110,22 @@ def test_skipped_rows_are_masked(make: Make, tmp_path: Path, capsys: pytest.Capt
 
 def test_list_datasets_says_what_is_here(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     assert extract(["--list-datasets", "--data-root", str(make("cub"))]) == 0
-    present = {line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines()[2:]}
+    table, _, more = capsys.readouterr().out.partition("\n\n")
+    present = {line.split()[0]: line.split()[1] for line in table.splitlines()[2:]}
     assert set(present) == set(DATASETS)
     assert (present["cub"], present["inat18"], present["digits"], present["csv:FILE"]) == ("yes", "no", "yes", "yours")
+    assert all(row.credit in more for row in DATASETS.values() if row.folder)
+    assert "train_1perc,train_2perc" in more
+    assert extract(["--list-datasets", "--data-root", "/images", "--json"]) == 0
+    rows = {row["dataset"]: row for row in json.loads(capsys.readouterr().out)}
+    assert (rows["cub"]["place"], rows["cub"]["present"], rows["cub"]["classes"]) == ("/images/cub", "no", 200)
+
+
+def test_the_data_root_may_be_the_folder_of_the_dataset_itself(make: Make) -> None:
+    root = make("cub")
+    assert find_dataset("cub", root / "cub")[1] == root / "cub"
+    assert open_dataset("cub", "novel", root / "cub").samples.id == open_dataset("cub", "novel", root).samples.id
+    assert find_dataset("inat18", root / "cub")[1] == root / "cub/inat18"
 
 
 @pytest.mark.parametrize("name", DATASETS)

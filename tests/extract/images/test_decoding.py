@@ -2,6 +2,7 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from extract.datasets.common import Images
@@ -61,7 +62,7 @@ def test_what_is_no_image_is_refused() -> None:
     whole = encoded(Image.effect_noise((64, 64), 50).convert("RGB"), "JPEG")
     for data, why in (
         (b"", "the file is empty"),
-        (b"hello", "cannot identify"),
+        (b"<html>not found</html>", "not an image: it begins with b'<html>not found<'"),
         (whole[: len(whole) // 2], "truncated"),
     ):
         with pytest.raises(BadImage, match=why):
@@ -82,6 +83,29 @@ def test_decoding_keeps_order_and_says_what_is_bad() -> None:
     assert found[-1].pixels[recipes[0]][0].unique().tolist() == [39]
     assert found[-1].pixels[recipes[1]].shape == (3, 84, 84)
     assert found[0].content == content_hash(data[5])
+
+
+def test_decoding_threads_compute_alone_and_leave_the_others_as_they_were() -> None:
+    seen, before = set(), torch.get_num_threads()
+
+    def read(_row: int) -> bytes:
+        seen.add(torch.get_num_threads())
+        return encoded(Image.new("RGB", (9, 9)))
+
+    torch.set_num_threads(2)
+    try:
+        jobs = [(row, [RECIPES["pixels_16"]]) for row in range(4)]
+        assert len(list(decoded(Images(samples(4), read), jobs, workers=2, ahead=2))) == 4
+        assert (seen, torch.get_num_threads()) == ({1}, 2)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_picture_that_is_all_but_a_line_is_bad_and_not_a_flood_of_memory() -> None:
+    picture = np.zeros((1, 30000, 3), np.uint8)
+    found = prepare(Images(samples(1), lambda row: picture), 0, [RECIPES["imagenet_224"]])
+    assert found.bad == "30000 x 1 pixels are too narrow to be resized to 256"
+    assert not prepare(Images(samples(1), lambda row: picture), 0, [RECIPES["pixels_16"]]).bad
 
 
 def test_pictures_of_a_package_are_hashed_too() -> None:
