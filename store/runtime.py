@@ -58,7 +58,7 @@ def run_command(prog: str, main: Callable[[Sequence[str] | None], int], argv: Se
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{prog}: stopped; run the same command again to go on", file=sys.stderr)
+        print(f"{prog}: stopped; what is complete is kept: run the same command again", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `| head`
         with open(os.devnull, "w") as nowhere:  # noqa: PTH123
