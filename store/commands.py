@@ -15,18 +15,9 @@ from store.inventory import COMMITTED, NEWER, UNFINISHED, WRITING, StoredSet
 from store.keys import FeatureKey, dataset_name
 from store.root import Root, open_root
 from store.runtime import Progress
-from store.tables import text_table
+from store.tables import bytes_text, text_table
 
 DAY_SECONDS = 86400.0
-
-
-def bytes_text(count: float) -> str:
-    """1234567 -> 1.2 MB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
 
 
 def _find(root: Root, options: Namespace) -> list[StoredSet]:
