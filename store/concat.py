@@ -15,6 +15,9 @@ from store.keys import dataset_name
 from store.root import Root, open_root
 from store.samples import Samples
 
+STRIDE_ROWS = 4096
+"""About as many are read at a time, however small the blocks."""
+
 
 class Concat:
     """A lazy (n, sum of D) matrix over feature sets of the same samples.
@@ -55,8 +58,10 @@ class Concat:
         return [part.manifest.fingerprint for part in self.parts]
 
     @property
-    def block_rows(self) -> int:
-        return self.parts[0].manifest.block_rows
+    def stride(self) -> int:
+        """Rows to read at a time: whole blocks of the first part, or all."""
+        first = self.parts[0].manifest
+        return min(max(1, STRIDE_ROWS // first.block_rows) * first.block_rows, first.num_samples)
 
     @property
     def rows(self) -> np.ndarray | None:

@@ -73,7 +73,7 @@ def import_file(root: Root, path: Path, key: FeatureKey, options: ImportOptions)
     )
     if not options.relabel:
         _check_targets(root, samples)
-    writer = FeatureWriter(root, key, fingerprint, samples, dim, block_rows=PORTION, backend=options.backend)
+    writer = FeatureWriter(root, key, fingerprint, samples, dim, backend=options.backend)
     with Progress(len(samples), f"import {key}", "rows") as progress:
         for index in writer.missing():
             rows = writer.rows(index)
