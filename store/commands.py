@@ -11,6 +11,7 @@ from pathlib import Path
 
 from store import inventory, verify
 from store.errors import BadValue, MissingFeatures
+from store.fingerprint import IMPORTED
 from store.inventory import COMMITTED, NEWER, UNFINISHED, WRITING, StoredSet
 from store.keys import FeatureKey, dataset_name
 from store.root import Root, open_root
@@ -128,7 +129,7 @@ def _advice(root: Root, damaged: Sequence[StoredSet], repaired: bool) -> str:
         lines.append(f"  python -m store verify --repair {' '.join(stored.name for stored in damaged)}{place}")
     for stored in damaged:
         key, manifest = stored.key, stored.manifest
-        if manifest and manifest.parts.get("architecture") == "imported":
+        if manifest and manifest.parts.get("architecture") == IMPORTED:
             lines.append(f"  python -m store import FILE --backbone {key.backbone} "
                          f"--dataset {key.dataset} --split {key.split}{place}")  # fmt: skip
         else:
