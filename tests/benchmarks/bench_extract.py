@@ -209,62 +209,6 @@ def several_backbones(folder: Path, repeats: int) -> None:
     line("three small backbones from one decode", found["together"], "s", found["apart"] / found["together"], "> 1")
 
 
-SHARED = """
-import sys
-from extract.forward.allocator import keep_memory
-keep_memory()
-from extract.config import ExtractConfig
-from extract.extractor import run
-name, folder, store, workers = sys.argv[1:]
-print("ready", flush=True)
-sys.stdin.readline()
-run(ExtractConfig(backbone=(name,), dataset=("folder:" + folder,), split=("train",), store=store, workers=int(workers)))
-"""
-
-
-def processes(name: str, folder: Path, repeats: int) -> None:
-    """Two processes of one thread against one process of two threads; all begin when the last has imported torch.
-
-    Half of the images and all of them: what the second half took is the speed without the start.
-    """
-    files, halved = sorted((folder / "train").rglob("*.jpg")), folder / "half"
-    for file in files[::2]:
-        link = halved / file.relative_to(folder)
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.hardlink_to(file)
-
-    def measure(count: int, where: Path) -> float:
-        with tempfile.TemporaryDirectory() as store:
-            command = [sys.executable, "-c", SHARED, name, str(where), store, str(2 // count)]
-            shared = os.environ | {"WORLD_SIZE": str(count), "OMP_NUM_THREADS": str(2 // count)}
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": TOP}
-            running = [subprocess.Popen(command, env=shared | {"RANK": str(rank)}, **pipes) for rank in range(count)]
-            assert [process.stdout.readline() for process in running] == ["ready\n"] * count
-            start = time.perf_counter()
-            for process in running:
-                process.stdin.write("\n")
-                process.stdin.flush()
-            assert [process.wait() for process in running] == [0] * count
-            return time.perf_counter() - start
-
-    found = in_turn(
-        repeats,
-        one_half=lambda: measure(1, halved),
-        two_half=lambda: measure(2, halved),
-        one=lambda: measure(1, folder),
-        two=lambda: measure(2, folder),
-    )
-    half, all_of = len(files[::2]), len(files)
-    rows = {
-        f"{half} images, start to commit": (found["one_half"], found["two_half"]),
-        f"{all_of} images, start to commit": (found["one"], found["two"]),
-        f"{all_of - half} images more": (found["one"] - found["one_half"], found["two"] - found["two_half"]),
-    }
-    for what, (one, two) in rows.items():
-        line(f"one process, two threads: {what}", one, "s", 1.0, "peer")
-        line(f"two processes, one thread each: {what}", two, "s", one / two, ">= 1")
-
-
 def flat_memory(count: int) -> None:
     """Peak memory after a tenth of the images and after all, the same pictures again and again."""
     script = f"""
@@ -299,7 +243,7 @@ def main() -> None:
     parser.add_argument("--memory-images", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--backbone", default="random:resnet50")
-    parser.add_argument("--only", nargs="*", help="model, pipeline, several, processes, memory")
+    parser.add_argument("--only", nargs="*", help="model, pipeline, several, memory")
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads\n")
     print("| what | median | ratio | goal |\n|---|---|---|---|")
@@ -309,7 +253,6 @@ def main() -> None:
             "model": lambda: forward_path(options.backbone, options.repeats),
             "pipeline": lambda: end_to_end(options.backbone, images, options.repeats),
             "several": lambda: several_backbones(images, options.repeats),
-            "processes": lambda: processes(options.backbone, images, options.repeats),
             "memory": lambda: flat_memory(options.memory_images),
         }
         for part in options.only or parts:
