@@ -7,7 +7,7 @@ from extract.backbones import BACKBONES, FAMILIES
 from extract.datasets import DATASETS, find_dataset, is_present
 from extract.models.costs import COSTS
 from extract.trained import trained_names
-from store.tables import table_or_json, text_table
+from store.tables import bytes_text, table_or_json, text_table
 
 if TYPE_CHECKING:
     from extract.outcome import Made
@@ -90,16 +90,12 @@ def made_table(made: Sequence["Made"]) -> str:
 
 def plan_table(planned: Sequence["Planned"]) -> str:
     rows = [
-        (p.dataset, p.split, p.backbone, p.view, p.missing, p.num_samples, _size(p.bytes), f"{p.seconds:.0f}")
+        (p.dataset, p.split, p.backbone, p.view, p.missing, p.num_samples, bytes_text(p.bytes), f"{p.seconds:.0f}")
         for p in planned
     ]
     header = ("dataset", "split", "backbone", "view", "to do", "images", "size", "seconds")
     size, seconds = sum(p.bytes for p in planned), sum(p.seconds for p in planned)
     free = planned[0].free_bytes if planned else None
-    room = "" if free is None else f", {_size(free)} are free"
-    total = f"{_size(size)} to write{room}; about {seconds / 60:.1f} minutes here, decoding included, one process"
+    room = "" if free is None else f", {bytes_text(free)} are free"
+    total = f"{bytes_text(size)} to write{room}; about {seconds / 60:.1f} minutes here, decoding included, one process"
     return f"{text_table(header, rows)}\n{total}"
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
