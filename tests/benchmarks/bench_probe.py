@@ -20,7 +20,6 @@ import numpy as np
 import torch
 
 from probe.data import Data, Held
-from probe.memory import LIBRARIES
 from probe.prepare import Prepare
 from probe.solvers import Settings, sgd, solve
 
@@ -226,7 +225,7 @@ def bench_memory(o: argparse.Namespace) -> None:
         for solver, *more in (("lbfgs",), ("ridge",), ("sgd", "--epochs", "2")):
             flags = ["--features", "a,b", "--solver", solver, "--weight-decay", "1e-3,1e-2", *more]
             held = peak(folder, *flags)
-            budget = int(small + 0.6 * stored + 200 * 2**20 + LIBRARIES.get(solver, 0))
+            budget = int(small + 0.6 * stored + 200 * 2**20)
             budget += 20 * o.dim**2 if solver == "ridge" else 0
             kept = peak(folder, *flags, "--memory", str(budget))
             rows_of.append([solver, f"{held / 1e6:.0f}", f"{(held - small) / stored:.2f}", f"{budget / 1e6:.0f}",
