@@ -114,6 +114,8 @@ def hold(
             loaded = source.load(rows, _place(split.data.device, size))
             split = replace(split, data=replace(split.data, pieces=((loaded, np.arange(len(rows))),)))  # noqa: PLW2901
         elif not few:
+            if budget is not None and isinstance(source, Streamed):
+                source.spare_memory()
             log.info("%s: %.2f GB do not fit in the memory given: streamed", role, size / 1e9)
         kept[role] = split
     pair = 8 * classes * (dim + 1)

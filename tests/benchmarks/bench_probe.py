@@ -225,9 +225,7 @@ def bench_memory(o: argparse.Namespace) -> None:
         for solver, *more in (("lbfgs",), ("ridge",), ("sgd", "--epochs", "2")):
             flags = ["--features", "a,b", "--solver", solver, "--weight-decay", "1e-3,1e-2", *more]
             held = 1024 * said(PEAK, folder, *flags)
-            budget = (
-                10**6 * said(NEEDS, folder, *flags, "--memory", "1MB") + stored // 2
-            )  # room for some splits, not for all
+            budget = 10**6 * said(NEEDS, folder, *flags, "--memory", "1MB") + stored // 2
             kept = 1024 * said(PEAK, folder, *flags, "--memory", str(budget))
             rows_of.append([solver, f"{held / 1e6:.0f}", f"{(held - small) / stored:.2f}", f"{budget / 1e6:.0f}",
                             f"{kept / 1e6:.0f}", "kept" if kept <= budget else "exceeded"])  # fmt: skip
@@ -236,23 +234,21 @@ def bench_memory(o: argparse.Namespace) -> None:
 
 
 REPORT = """
-import sys
+import atexit, sys
 from probe.cli import main
-try:
-    main(sys.argv[1:])
-finally:
-    print(open("/proc/self/status").read(), file=sys.stderr)
+atexit.register(lambda: print(open("/proc/self/status").read(), file=sys.stderr))
+main(sys.argv[1:])
 """
-PEAK, NEEDS = r"VmHWM:\s+(\d+) kB", r"needs (\d+)MB beside the features"
-"""ru_maxrss would begin at the size of the process that starts another."""
+PEAK, NEEDS = r"VmHWM:\s+(\d+) kB", r"needs (\d+)MB beside the features"  # ru_maxrss begins at the parent's size
 
 
 def said(what: str, store: str, *flags: str) -> int:
     """The number in what one probe prints to stderr, with its own status at the end."""
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", REPORT, "--store", store, *flags]
-    found = re.search(what, text := subprocess.run(command, env=env, capture_output=True, text=True).stderr)
-    assert found is not None, text
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    found = re.search(what, done.stderr)
+    assert found is not None, done.stderr
     return int(found[1])
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 REPO = Path(__file__).parents[2]
-ROWS, DIM, CLASSES = 24000, 2048, 10
+ROWS, DIM, CLASSES = 48000, 2048, 10
 ROOM = 16 << 20
-"""Beyond what a run says it needs: for curvature pairs, not for the features, which take 98 MB."""
+"""Beyond what a run says it needs: for curvature pairs, not for the features, which take 197 MB."""
 REPORT = """
 import sys
 from probe.cli import main
