@@ -2,7 +2,8 @@
 
 A rank does the blocks that are its own (block % size == rank), then helps out: it takes the last block of the longest
 share that is left, and never the only one of a share, which its owner is at. So every block has an owner, a lost rank
-costs one block, and nobody waits.
+costs one block, and nobody waits. Own blocks may be asked for ahead of time; help is chosen when the own ones are
+stored, by what is missing then: chosen ahead, ranks of equal speed would do each other's last block once more.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -32,28 +33,33 @@ def next_block(missing: Collection[int], rank: int, size: int, *, backwards: boo
 
 
 class Claims:
-    """Blocks for this rank and the sets that still lack them, until nothing is left to do here."""
+    """Blocks for this rank and the sets that still lack them: first `own`, then `help` until it has none."""
 
     def __init__(self, sets: Sequence[Set], rank: int, size: int) -> None:
         self._sets, self._rank, self._size = sets, rank, size
         self.backwards = False
         """Set when another process turns out to be at the same blocks: going the other way, the two meet once."""
 
-    def __iter__(self) -> Iterator[tuple[int, list[int]]]:
-        """Yield (block, indices into `sets`)."""
-        given: set[int] = set()  # these are on their way into the store
-        left, looked = [set(one.missing()) for one in self._sets], True
-        while True:
-            block = next_block(set().union(*left), self._rank, self._size, backwards=self.backwards)
-            if block is None:
-                if looked:
-                    return
-                left, looked = [set(one.missing()) - given for one in self._sets], True
-                continue
-            need = [i for i, blocks in enumerate(left) if block in blocks and not self._sets[i].has(block)]
-            for blocks in left:
-                blocks.discard(block)
-            looked = False
-            given.add(block)
-            if need:
+    def own(self) -> Iterator[tuple[int, list[int]]]:
+        """Yield (block, indices into the sets) of this rank's share."""
+        missing = self._missing()
+        left = {block for block in set().union(*missing) if block % self._size == self._rank}
+        while (block := next_block(left, self._rank, self._size, backwards=self.backwards)) is not None:
+            left.remove(block)
+            if need := self._need(block, missing):
                 yield block, need
+
+    def help(self) -> Iterator[tuple[int, list[int]]]:
+        """Yield one block of another's share, or of the own where one got lost; nothing where there is none to do."""
+        missing = self._missing()
+        while (block := next_block(set().union(*missing), self._rank, self._size)) is not None:
+            if need := self._need(block, missing):
+                yield block, need
+                return
+            missing = self._missing()  # it was stored just now
+
+    def _missing(self) -> list[set[int]]:
+        return [set(one.missing()) for one in self._sets]
+
+    def _need(self, block: int, missing: Sequence[set[int]]) -> list[int]:
+        return [i for i, blocks in enumerate(missing) if block in blocks and not self._sets[i].has(block)]

@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--dataset", type=names, default=default.dataset, metavar="NAME",
                    help="a name, folder:PATH or csv:FILE; several by comma (default: openmoji)")  # fmt: skip
     p.add_argument("--data-root", default=default.data_root, metavar="DIR",
-                   help="where the datasets lie (default: %(default)s)")  # fmt: skip
+                   help="where the datasets lie, or the only one's folder (default: %(default)s)")  # fmt: skip
     p.add_argument("--download", action="store_true", help="fetch datasets that are not there, where that is allowed")
     p.add_argument("--split", type=names, default=(), metavar="A,B", help="default: every split of the dataset")
     p.add_argument("--views", type=int, default=default.views, metavar="N",
@@ -42,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--dry-run", action="store_true", help="say what would be done, its size and time")
     p.add_argument("--json", action="store_true", help="print one JSON document")
     p.add_argument("--list", action="store_true", help="list the backbones")
-    p.add_argument("--list-datasets", action="store_true", help="list the datasets")
+    p.add_argument("--list-datasets", action="store_true", help="list the datasets and their licences")
     return p
 
 
@@ -55,9 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(backbone_table(options["backbones"], as_json=options["json"]))
         return 0
     if options.pop("list_datasets"):
-        from extract.listing import dataset_table
+        from extract.listing import dataset_rows, dataset_table
 
-        print(dataset_table(options["data_root"], as_json=options["json"]))
+        root = options["data_root"]
+        print(json.dumps(dataset_rows(root), indent=1) if options["json"] else dataset_table(root))
         return 0
     if not options["backbone"]:
         parser.error("--backbone is needed (or --list, --list-datasets)")

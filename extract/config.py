@@ -1,12 +1,12 @@
 """The flags of `python -m extract`, checked; defaults live here."""
 
-import os
 from dataclasses import dataclass, field
 
 from extract.datasets import default_data_root
 from extract.forward.taps import split_name
 from store.errors import BadValue
 from store.root import default_root
+from store.runtime import default_workers
 
 DEFAULT_DATASET = "openmoji"
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -41,12 +41,12 @@ class ExtractConfig:
     """zarr or hdf5: store/backends.py."""
     batch_size: int | None = None
     """Images of one forward pass; the first run of a set decides, a later one follows it. None: network.py decides."""
-    workers: int = field(default_factory=lambda: min(16, len(os.sched_getaffinity(0))))
+    workers: int = field(default_factory=default_workers)
     """Decoding threads."""
     skip_bad: bool = False
     """Go on at an image that cannot be read: its row is masked in every concatenation."""
-    block_rows: int = 4096
-    """Not a flag: blocks of all sets must line up. Tests use small ones."""
+    block_rows: int | None = None
+    """Not a flag: blocks of all sets of a split line up, store/writer.py:rows_of_block. Tests use small ones."""
 
     def __post_init__(self) -> None:
         if not self.backbone:

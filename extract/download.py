@@ -11,7 +11,7 @@ from extract.backbone import Backbone
 from extract.backbones import ALIASES, BACKBONES, find_backbone
 from extract.weights.table import LICENCES, Weights, candidates, default_root
 from store.errors import BadValue, UserError
-from store.flags import Parser
+from store.flags import Parser, names
 from store.runtime import run_command
 from store.tables import text_table
 
@@ -36,7 +36,9 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("names", nargs="*", metavar="NAME", help="backbones by name, * and ? allowed: swav_*")
     p.add_argument("--all", action="store_true", help="every backbone whose weights are published")
     p.add_argument("--list", action="store_true", help="list files, sizes, licences and what is here already")
-    p.add_argument("--check", metavar="DATASET", help="say what is missing or extra in a dataset's folder")
+    p.add_argument(
+        "--check", type=names, default=(), metavar="A,B", help="say what datasets' folders lack or have too many"
+    )
     p.add_argument("--data-root", metavar="DIR", help="of --check: where the datasets lie")
     p.add_argument("--weights-root", metavar="DIR", help=f"default: WEIGHTS_ROOT, or {default_root()}")
     p.add_argument("--json", action="store_true", help="print one JSON document")

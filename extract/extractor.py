@@ -24,12 +24,14 @@ from extract.images.recipes import Recipe, for_dataset
 from extract.loading import load
 from extract.outcome import Made, made_row, record
 from extract.pipeline import Lane, Output, Seconds, fill
+from extract.ranks import local_device
 from store.errors import BadImage, BadValue, RootError
 from store.fingerprint import Fingerprint
-from store.keys import FeatureKey
+from store.keys import FeatureKey, dataset_name
 from store.root import Root, open_root
 from store.runtime import Progress, rank, size, versions
-from store.writer import FeatureWriter
+from store.tables import bytes_text
+from store.writer import BLOCK_ROWS, FeatureWriter, rows_of_block
 
 log = logging.getLogger("extract")
 
@@ -52,7 +54,8 @@ def run(config: ExtractConfig) -> list[Made]:
     turn = rank()  # the next split begins where the ranks of this one end: short splits go to different ranks
     for images, seen in work(config):
         made += _extract(root, config, images, seen, seconds, turn % size())
-        turn -= -(-len(images.samples) // config.block_rows)
+        count = len(images.samples)
+        turn -= -(-count // (config.block_rows or rows_of_block(count)))
     if any(row.extracted for row in made):
         record(root, config, made, seconds, time.perf_counter() - start)
     return made
@@ -60,7 +63,7 @@ def run(config: ExtractConfig) -> list[Made]:
 
 def networks(config: ExtractConfig) -> list[tuple[Network, list[str]]]:
     """Every backbone once, with the names of the feature sets that it makes: one a tap."""
-    device = pick_device(config.device)
+    device = local_device(pick_device(config.device))  # a rank of torchrun has a GPU of its own
     asked: dict[str, list[str]] = {}
     for name in dict.fromkeys(config.backbone):
         asked.setdefault(split_name(name, config.backbones)[0], []).append(name)
@@ -75,7 +78,7 @@ def networks(config: ExtractConfig) -> list[tuple[Network, list[str]]]:
 
 def work(config: ExtractConfig) -> Iterator[tuple[Images, list[Seen]]]:
     """Every split that is asked for, with what is to see it: as many backbones at a time as the memory holds."""
-    packs = in_packs(networks(config), config.views, config.block_rows)
+    packs = in_packs(networks(config), config.views, config.block_rows or BLOCK_ROWS)
     while packs:
         pack = packs.pop(0)  # nothing else holds it: its memory is free for the next one
         for dataset in config.dataset:
@@ -120,7 +123,7 @@ def _extract(
     """Bring every set of one split, one for each tap and view, to its commit, as far as it is this rank's work."""
     made: dict[int, Made] = {}
     writers: dict[int, FeatureWriter] = {}
-    lanes: dict[tuple[Network, Recipe, int, bool], Lane] = {}
+    lanes: dict[tuple[Network, Recipe, int, bool, int], Lane] = {}
     lane_of: dict[int, Lane] = {}
     for i, one in enumerate(seen):
         writer = open_writer(root, config, images, one)
@@ -134,15 +137,19 @@ def _extract(
             made[i] = made_row(writer, one.recipe.view, 0, 0, "complete")
             continue
         chosen = writer.choices  # by the first run
-        sort = (one.net, one.recipe, chosen["batch_size"], chosen.get("compiled", False))
+        sort = (one.net, one.recipe, chosen["batch_size"], chosen.get("compiled", False), writer.block_rows)
         if sort not in lanes:
-            lanes[sort] = Lane([], one.recipe, _forward(images, *sort), chosen["batch_size"])
+            lanes[sort] = Lane([], one.recipe, _forward(images, *sort[:4]), chosen["batch_size"])
         lanes[sort].outputs.append(Output(writer, one.net.columns(one.tap)))
         writers[i], lane_of[i] = writer, lanes[sort]
-    bad = _fill(config, images, list(lanes.values()), seconds, turn) if lanes else 0
+    source = next(name for name in config.dataset if dataset_name(name) == images.samples.dataset)
+    bad = 0
+    for rows in {sort[-1] for sort in lanes}:  # one, unless an earlier version began a set in other blocks
+        together = [lane for sort, lane in lanes.items() if sort[-1] == rows]
+        bad = max(bad, _fill(config, images, together, seconds, turn))
     for i, lane in lane_of.items():
         net, recipe = seen[i].net, seen[i].recipe
-        told = {"versions": versions(), **writers[i].choices, **net.cost(recipe)}
+        told = {"versions": versions(), "source": source, **writers[i].choices, **net.cost(recipe)}
         done = writers[i].commit(told, net.errors[seen[i].tap])
         made[i] = made_row(writers[i], recipe.view, lane.extracted, bad, "extracted" if done else "unfinished")
     return [made[i] for i in range(len(seen))]
@@ -187,7 +194,7 @@ def check_room(root: Root, needed: int) -> None:
     free = root.free_bytes()
     if free is not None and needed > free:
         raise RootError(
-            f"store {root.url}: the features need {needed / 1e9:.2f} GB, but {free / 1e9:.2f} GB are free; "
+            f"store {root.url}: the features need {bytes_text(needed)}, but {bytes_text(free)} are free; "
             "free some room, give another --store, or extract fewer backbones at a time"
         )
 

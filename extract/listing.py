@@ -1,13 +1,13 @@
 """The tables that `python -m extract` prints."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from extract.backbones import BACKBONES, FAMILIES
-from extract.datasets import DATASETS, is_present
+from extract.datasets import DATASETS, find_dataset, is_present
 from extract.models.costs import COSTS
 from extract.trained import trained_names
-from store.tables import table_or_json, text_table
+from store.tables import bytes_text, table_or_json, text_table
 
 if TYPE_CHECKING:
     from extract.outcome import Made
@@ -40,14 +40,43 @@ def backbone_table(backbones: str | None = None, *, as_json: bool = False) -> st
     return f"{text_table(header, rows)}\n\n{more}{here}"
 
 
-def dataset_table(data_root: str, *, as_json: bool = False) -> str:
-    rows = [
-        (name, "yours" if not row.splits else "yes" if is_present(name, data_root) else "no",
-         ",".join(row.splits) or "as found", row.num_classes or "as found", ",".join(row.columns), row.source)
+def dataset_rows(data_root: str) -> list[dict[str, Any]]:
+    """The table of datasets, and of each whether it is here and where it is looked for."""
+    return [
+        {
+            "dataset": name,
+            "present": "yours" if not row.splits else "yes" if is_present(name, data_root) else "no",
+            "place": str(find_dataset(name, data_root)[1]) if row.folder else "",
+            "splits": row.splits,
+            "parts": row.parts,
+            "classes": row.num_classes,
+            "targets": row.columns,
+            "images": sum(row.sizes.values()) or None,
+            "source": row.source,
+            "credit": row.credit,
+        }
         for name, row in DATASETS.items()
-    ]  # fmt: skip
-    header = ("dataset", "present", "splits", "classes", "targets", "images from")
-    return table_or_json(header, rows, as_json=as_json)
+    ]
+
+
+def dataset_table(data_root: str) -> str:
+    """`dataset_rows` as text: a table, then for each where its images come from, its further splits, and its credit."""
+    rows = dataset_rows(data_root)
+    shown = ("dataset", "present", "splits", "classes", "targets", "images", "place")
+    table = text_table(shown, [[_cell(row[name]) for name in shown] for row in rows])
+    more = [
+        f"{row['dataset']}: {row['source']}"
+        + (f"\n  {row['credit']}" if row["present"] != "yours" else "")
+        + (f"\n  further splits, to be named: {_cell(row['parts'])}" if row["parts"] else "")
+        for row in rows
+    ]
+    return "\n".join([table, "", *more])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(value) or "as found"
+    return "as found" if value is None else str(value)
 
 
 def made_table(made: Sequence["Made"]) -> str:
@@ -61,16 +90,12 @@ def made_table(made: Sequence["Made"]) -> str:
 
 def plan_table(planned: Sequence["Planned"]) -> str:
     rows = [
-        (p.dataset, p.split, p.backbone, p.view, p.missing, p.num_samples, _size(p.bytes), f"{p.seconds:.0f}")
+        (p.dataset, p.split, p.backbone, p.view, p.missing, p.num_samples, bytes_text(p.bytes), f"{p.seconds:.0f}")
         for p in planned
     ]
     header = ("dataset", "split", "backbone", "view", "to do", "images", "size", "seconds")
     size, seconds = sum(p.bytes for p in planned), sum(p.seconds for p in planned)
     free = planned[0].free_bytes if planned else None
-    room = "" if free is None else f", {_size(free)} are free"
-    total = f"{_size(size)} to write{room}; about {seconds / 60:.1f} minutes here, decoding included, one process"
+    room = "" if free is None else f", {bytes_text(free)} are free"
+    total = f"{bytes_text(size)} to write{room}; about {seconds / 60:.1f} minutes here, decoding included, one process"
     return f"{text_table(header, rows)}\n{total}"
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -140,11 +140,31 @@ def fill(
 
     What was forwarded when an error came is not stored; blocks that were whole are.
     """
+
+    def blocks(claimed: Iterable[tuple[int, list[int]]]) -> int:
+        return _fill_blocks(images, lanes, claims, claimed, workers=workers, seconds=seconds, on_sample=on_sample)
+
+    blocks(claims.own())
+    while blocks(claims.help()):
+        pass
+
+
+def _fill_blocks(
+    images: Images,
+    lanes: Sequence[Lane],
+    claims: Claims,
+    claimed: Iterable[tuple[int, list[int]]],
+    *,
+    workers: int,
+    seconds: Seconds,
+    on_sample: Callable[[Decoded], None],
+) -> int:
+    """Fill the blocks of `claimed`, which is read ahead; returns how many, once they are stored."""
     works: deque[Work] = deque()
-    ahead = 2 * max(lane.batch_size for lane in lanes)
+    ahead, done = 2 * max(lane.batch_size for lane in lanes), 0
 
     def jobs() -> Iterator[tuple[int, list[Recipe]]]:
-        for block, need in claims:
+        for block, need in claimed:
             active = [lanes[i] for i in need]
             rows = active[0].rows(block)
             works.append(Work(block, rows, active, np.zeros((len(rows), CONTENT_BYTES), np.uint8)))
@@ -170,9 +190,10 @@ def fill(
             seconds.forward += last - ready
             if whole:
                 stored.result()  # one block in the network, one on its way to the store
-                work = works.popleft()
+                work, done = works.popleft(), done + 1
                 stored = storing.submit(store, work, [lane.features for lane in work.lanes])
                 seconds.wait_store += clock() - last
                 last = clock()
         stored.result()
         seconds.wait_store += clock() - last
+    return done

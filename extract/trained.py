@@ -22,6 +22,7 @@ from extract.images.recipes import Augment, Recipe
 from extract.models.architectures import find_architecture
 from extract.weights.table import Weights
 from store.errors import BadValue
+from store.json_text import parse_json
 from store.keys import check_name
 
 FORMAT = 1
@@ -81,7 +82,7 @@ def describe(folder: Path) -> dict[str, Any]:
     """backbone.json, checked: nothing in it can name a file elsewhere or code to run. Raises `BadValue`."""
     file = folder / DESCRIPTION
     try:
-        made: dict[str, Any] = json.loads(file.read_text())
+        made: dict[str, Any] = parse_json(file.read_text())
         newer = made["format"] > FORMAT
         parts = made["arch"].split("+")
         if not newer and (

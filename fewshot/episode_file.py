@@ -11,6 +11,7 @@ import numpy as np
 from fewshot.episodes import Episodes, EpisodeSet
 from fewshot.pool import Pool
 from store.errors import BadValue, FormatError, SamplesMismatch
+from store.json_text import parse_json
 
 FORMAT = 1
 _ARRAYS = {"support": 3, "query": 3, "classes": 2, "number": 1}
@@ -54,7 +55,7 @@ def read(path: str, pool: Pool) -> list[EpisodeSet]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        header = json.loads(str(arrays["header"]))
+        header = parse_json(str(arrays["header"]))
         known = header["format"] == FORMAT
         sets = [_read_set(arrays, i, text) for i, text in enumerate(header["sets"])] if known else []
     except OSError as error:

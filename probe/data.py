@@ -87,7 +87,7 @@ class Streamed:
         """These rows, ascending, into the memory of a device, a block at a time."""
         dtype = torch.float16 if self.dtype == np.float16 else torch.float32
         x_ND = torch.empty((len(rows), self.shape[1]), dtype=dtype, device=device)
-        step = self.x.block_rows
+        step = self.x.stride
         for start in range(0, len(rows), step):
             x_ND[start : start + step] = torch.from_numpy(self.read(_span(rows[start : start + step])))
         return Held(x_ND)

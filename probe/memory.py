@@ -95,7 +95,8 @@ def hold(
     else:
         if solver not in WORKSPACE:
             raise BadValue(f"--solver {solver} copies all features: it cannot keep --memory; take lbfgs, sgd or ridge")
-        blocks = sum(part.manifest.block_rows * part.dim * 4 for part in next(iter(splits.values())).x.parts)
+        x = next(iter(splits.values())).x
+        blocks = x.stride * x.dim * 4
         work = WORKSPACE[solver](dim, classes, members) + CHUNKS * CHUNK_BYTES + blocks + RESERVE
         work += BATCHES * batch * dim if solver in EPOCHS else 0
         left = budget - resident() - work

@@ -58,7 +58,7 @@ def predict_split(
     if widths != head.info["widths"]:
         raise BadValue(f"head {name} has blocks of {head.info['widths']} columns, {features} of {widths}")
     prepare = Prepare.from_state(widths, head.info["steps"], head.arrays)
-    source, step = Streamed(x, ranges), x.block_rows
+    source, step = Streamed(x, ranges), x.stride
     chosen = [
         np.argmax(_logits(head, prepare(torch.from_numpy(source.read(slice(start, start + step))))), axis=1)
         for start in range(0, len(x), step)

@@ -14,9 +14,9 @@ Rows = slice | np.ndarray
 def sequential(x: Concat, rows: int | None = None, *, dtype: str = "float32") -> Iterator[tuple[slice, np.ndarray]]:
     """Yield (rows, features (n, D)) in order, `rows` at a time. The arrays are the caller's.
 
-    The default is an eighth of a block, so that a pass needs less memory than two stored blocks of each part.
+    The default is an eighth of a stride, so that a pass needs less memory than twice that of each part.
     """
-    step = rows or max(1, x.block_rows // 8)
+    step = rows or max(1, x.stride // 8)
     spans = (slice(start, min(start + step, len(x))) for start in range(0, len(x), step))
     for span, batch in _ahead(x, spans, dtype):
         assert isinstance(span, slice)
@@ -24,17 +24,17 @@ def sequential(x: Concat, rows: int | None = None, *, dtype: str = "float32") ->
 
 
 def shuffled(
-    x: Concat, rows: int, *, seed: int, epoch: int = 0, blocks: int = 4, dtype: str = "float32"
+    x: Concat, rows: int, *, seed: int, epoch: int = 0, strides: int = 4, dtype: str = "float32"
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (row numbers, features (rows, D)) in a random order that (seed, epoch) decides.
 
-    Blocks come in random order; rows are mixed within groups of `blocks` blocks, so that reads stay sequential and
-    memory at twice that many blocks. Every row comes once an epoch; the last batch may be shorter.
+    Strides come in random order; rows are mixed within groups of `strides` of them, so that reads stay sequential and
+    memory at twice that many. Every row comes once an epoch; the last batch may be shorter.
     """
     rng = np.random.default_rng([seed, epoch])
-    starts = rng.permutation(np.arange(0, len(x), x.block_rows))
-    groups = (np.sort(starts[i : i + blocks]) for i in range(0, len(starts), blocks))
-    spans = (np.concatenate([np.arange(s, min(s + x.block_rows, len(x))) for s in group]) for group in groups)
+    starts = rng.permutation(np.arange(0, len(x), x.stride))
+    groups = (np.sort(starts[i : i + strides]) for i in range(0, len(starts), strides))
+    spans = (np.concatenate([np.arange(s, min(s + x.stride, len(x))) for s in group]) for group in groups)
     left_rows, left_x = np.empty(0, np.int64), np.empty((0, x.dim), dtype)
     for span, pool in _ahead(x, spans, dtype):
         assert isinstance(span, np.ndarray)

@@ -1,6 +1,7 @@
 """What the commands of `python -m store` do."""
 
 import json
+import shlex
 import sys
 import time
 from argparse import Namespace
@@ -10,22 +11,14 @@ from pathlib import Path
 
 from store import inventory, verify
 from store.errors import BadValue, MissingFeatures
-from store.inventory import COMMITTED, DAMAGED, WRITING, StoredSet
+from store.fingerprint import IMPORTED
+from store.inventory import COMMITTED, NEWER, UNFINISHED, WRITING, StoredSet
 from store.keys import FeatureKey, dataset_name
 from store.root import Root, open_root
 from store.runtime import Progress
-from store.tables import text_table
+from store.tables import bytes_text, text_table
 
 DAY_SECONDS = 86400.0
-
-
-def bytes_text(count: float) -> str:
-    """1234567 -> 1.2 MB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
 
 
 def _find(root: Root, options: Namespace) -> list[StoredSet]:
@@ -106,10 +99,11 @@ def verify_sets(options: Namespace) -> int:
     found = _find(root, options)
     if not found:
         raise MissingFeatures(f"nothing to verify in {root.url}: is that the --store?")
-    writing = [stored for stored in found if stored.state == WRITING]
-    for stored in writing:
-        print(f"{stored.name} is being written: not verified", file=sys.stderr)
-    found = [stored for stored in found if stored not in writing]
+    left = {WRITING: "is being written", NEWER: "is of a newer version: pip install --upgrade motherlode"}
+    for stored in found:
+        if stored.state in left:
+            print(f"not verified: {stored.name} {left[stored.state]}", file=sys.stderr)
+    found = [stored for stored in found if stored.state not in left]
     findings: list[verify.Finding] = []
     with Progress(sum(stored.num_samples for stored in found), "verify", "rows") as progress:
         for stored in found:
@@ -129,18 +123,19 @@ def verify_sets(options: Namespace) -> int:
 
 
 def _advice(root: Root, damaged: Sequence[StoredSet], repaired: bool) -> str:
-    place = "" if root.url == "data/features" else f" --store {root.url}"
+    place = "" if root.url == "data/features" else f" --store {shlex.quote(root.url)}"
     lines = ["", "Removed what is damaged. To make it again:" if repaired else "To repair, making again only these:"]
     if not repaired:
         lines.append(f"  python -m store verify --repair {' '.join(stored.name for stored in damaged)}{place}")
     for stored in damaged:
         key, manifest = stored.key, stored.manifest
-        if manifest and manifest.parts.get("architecture") == "imported":
+        if manifest and manifest.parts.get("architecture") == IMPORTED:
             lines.append(f"  python -m store import FILE --backbone {key.backbone} "
                          f"--dataset {key.dataset} --split {key.split}{place}")  # fmt: skip
         else:
+            source = str(manifest.provenance.get("source", key.dataset)) if manifest else key.dataset
             lines.append(f"  python -m extract --backbone {key.backbone} "
-                         f"--dataset {key.dataset} --split {key.split}{place}")  # fmt: skip
+                         f"--dataset {shlex.quote(source)} --split {key.split}{place}")  # fmt: skip
     return "\n".join(lines)
 
 
@@ -182,7 +177,7 @@ def gc(options: Namespace) -> int:
         return all(moment < limit for moment in inventory.written(root, folder))
 
     found = inventory.find_sets(root)
-    halves = [s.folder for s in found if s.state not in (COMMITTED, WRITING, DAMAGED) and old(s.folder)]
+    halves = [s.folder for s in found if s.state == UNFINISHED and old(s.folder)]
     keys = [*halves, *filter(old, inventory.unused_samples(root)), *root.partials(options.age * DAY_SECONDS)]
     for key in keys:
         print(key)

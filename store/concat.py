@@ -10,9 +10,13 @@ import numpy as np
 
 from store.errors import BadValue, MissingFeatures, SamplesMismatch
 from store.features import FeatureSet, backbones, num_rows, open_set
+from store.fingerprint import IMPORTED
 from store.keys import dataset_name
 from store.root import Root, open_root
 from store.samples import Samples
+
+STRIDE_ROWS = 4096
+"""About as many are read at a time, however small the blocks."""
 
 
 class Concat:
@@ -54,8 +58,10 @@ class Concat:
         return [part.manifest.fingerprint for part in self.parts]
 
     @property
-    def block_rows(self) -> int:
-        return self.parts[0].manifest.block_rows
+    def stride(self) -> int:
+        """Rows to read at a time: whole blocks of the first part, or all."""
+        first = self.parts[0].manifest
+        return min(max(1, STRIDE_ROWS // first.block_rows) * first.block_rows, first.num_samples)
 
     @property
     def rows(self) -> np.ndarray | None:
@@ -101,9 +107,11 @@ class Concat:
 def _check_same_samples(first: FeatureSet, part: FeatureSet) -> None:
     a, b = first.manifest, part.manifest
     if a.samples != b.samples:
+        mend = "Extract the older one again: the images of this split have changed"
+        if IMPORTED in (a.parts["architecture"], b.parts["architecture"]):
+            mend = "Imported features need the `ids` of the others, as `python -m store export` writes them"
         raise SamplesMismatch(
-            f"{a.key} and {b.key} list other samples: {first.samples.first_difference(part.samples)}. "
-            "Extract the older one again: the images of this split have changed"
+            f"{a.key} and {b.key} list other samples: {first.samples.first_difference(part.samples)}. {mend}"
         )
     if a.content != b.content:
         bad = np.union1d(first.bad_rows, part.bad_rows)

@@ -9,7 +9,8 @@ UserError
 ├── AmbiguousFeatures   several feature sets of that name
 ├── SamplesMismatch     two feature sets of different samples
 ├── DamagedFeatures     what is stored is not what was written
-├── FormatError         written by a newer version, or not by us
+├── FormatError         not written by us, or changed since
+│   └── NewerFormat     written by a newer version
 └── RootError           the store itself: disk full, read-only, gone
 """
 
@@ -63,6 +64,10 @@ class DamagedFeatures(UserError, OSError):
 
 
 class FormatError(UserError, ValueError):
+    pass
+
+
+class NewerFormat(FormatError):
     pass
 
 

@@ -17,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from store.errors import BadValue
+from store.json_text import parse_json
 
 ALIASES = {
     "features": ("features", "all_feats", "feats", "embeddings", "embedding", "x", "X"),
@@ -144,7 +145,7 @@ def _read_parquet(path: Path) -> Arrays:
         else:
             values = column.to_numpy()
             arrays[name] = np.array(values, str) if values.dtype == object else values
-    for name, texts in json.loads((table.schema.metadata or {}).get(b"motherlode", b"{}")).items():
+    for name, texts in parse_json((table.schema.metadata or {}).get(b"motherlode", b"{}")).items():
         arrays[name] = np.array(texts, str)
     return arrays
 

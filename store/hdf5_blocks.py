@@ -14,6 +14,7 @@ import numpy as np
 
 from store.blocks import FILL, Blocks, Frame
 from store.errors import DamagedFeatures, FormatError
+from store.json_text import parse_json
 from store.root import Root
 
 HEAD = 8192
@@ -36,7 +37,7 @@ def open_blocks(root: Root, prefix: str) -> Blocks:
     """
     where = f"{root.url}/{prefix}/array.json"
     try:
-        meta = json.loads(root.get(f"{prefix}/array.json"))
+        meta = parse_json(root.get(f"{prefix}/array.json"))
         shape, dtype, block_rows = tuple(map(int, meta["shape"])), np.dtype(meta["dtype"]), int(meta["block_rows"])
     except FileNotFoundError:
         root.check_there()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from store.errors import FormatError, MissingFeatures
+from store.json_text import parse_json
 from store.keys import check_name, to_folder
 from store.root import Root
 
@@ -60,14 +61,15 @@ def load_head(root: Root, name: str) -> StoredHead:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-        info = json.loads(arrays.pop("info").tobytes())
+        info = parse_json(arrays.pop("info").tobytes())
         weight, bias = arrays.pop("weight"), arrays.pop("bias")
         if weight.ndim != 2 or bias.shape != weight.shape[:1]:
             raise ValueError(f"weight {weight.shape} and bias {bias.shape} do not fit")  # noqa: TRY301
         if info["format"] > FORMAT:
             raise FormatError(f"{where} has format {info['format']}, this version reads up to {FORMAT}")
-    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
-        raise FormatError(f"{where} is not a head ({error})") from error
+    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        why = "" if "pickle" in str(error) else f" ({error})"  # numpy's advice there is to load it unsafely
+        raise FormatError(f"{where} is not a head{why}") from error
     steps = {key.removeprefix("step."): value for key, value in arrays.items()}
     return StoredHead(weight=weight, bias=bias, arrays=steps, info=info)
 

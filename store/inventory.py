@@ -3,7 +3,6 @@
 import difflib
 import fnmatch
 import itertools
-import json
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -16,12 +15,13 @@ import numpy as np
 
 from store.backends import backend
 from store.blocks import Blocks
-from store.errors import MissingFeatures, UserError
+from store.errors import FormatError, MissingFeatures, NewerFormat, UserError
+from store.json_text import parse_json
 from store.keys import FeatureKey, from_folder, to_folder
 from store.manifest import Manifest
 from store.root import Root
 
-COMMITTED, WRITING, UNFINISHED, DAMAGED = "committed", "writing", "unfinished", "damaged"
+COMMITTED, WRITING, UNFINISHED, DAMAGED, NEWER = "committed", "writing", "unfinished", "damaged", "newer"
 QUIET_SECONDS = 600.0
 """Where no lock can tell, a set that did not grow for this long, or three times its pace, has no writer."""
 _THREADS = 16
@@ -120,7 +120,8 @@ def _look(root: Root, key: FeatureKey, fingerprint: str) -> StoredSet:
     except FileNotFoundError:
         return _look_at_half(root, key, fingerprint)
     except UserError as error:
-        return StoredSet(key, fingerprint, DAMAGED, problem=str(error))
+        state = NEWER if isinstance(error, NewerFormat) else DAMAGED
+        return StoredSet(key, fingerprint, state, problem=str(error))
     size = manifest.num_samples * manifest.dim * np.dtype(manifest.dtype).itemsize
     count = manifest.num_blocks
     return StoredSet(
@@ -144,10 +145,13 @@ def _look_at_half(root: Root, key: FeatureKey, fingerprint: str) -> StoredSet:
 
 def open_half(root: Root, folder: str) -> Blocks:
     """The features of a set that is not committed. Raises `FileNotFoundError`: not begun; `DamagedFeatures`."""
-    plan = json.loads(root.get(f"{folder}/started.json"))
+    try:
+        kind = parse_json(root.get(f"{folder}/started.json"))["backend"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"{root.url}/{folder}/started.json is damaged: `python -m store rm` the set") from error
     if not root.list(f"{folder}/x"):
         raise FileNotFoundError(f"{folder}/x")
-    blocks: Blocks = backend(plan["backend"]).open_blocks(root, f"{folder}/x")
+    blocks: Blocks = backend(kind).open_blocks(root, f"{folder}/x")
     return blocks
 
 
@@ -182,8 +186,8 @@ def unused_samples(root: Root) -> list[str]:
     used = set()
     for key in _keys(root):
         for fingerprint in _folders(root, key.folder):
-            with suppress(FileNotFoundError, ValueError, KeyError):
-                plan = json.loads(root.get(f"{key.folder}/{fingerprint}/started.json"))
+            with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+                plan = parse_json(root.get(f"{key.folder}/{fingerprint}/started.json"))
                 used.add((to_folder(key.dataset), to_folder(key.split), plan["parts"]["samples"]))
     return [
         f"samples/{dataset}/{split}/{samples}"

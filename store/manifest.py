@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from store.errors import FormatError
+from store.errors import FormatError, NewerFormat
 from store.fingerprint import sha256_json
+from store.json_text import parse_json
 from store.keys import FeatureKey
 
 FORMAT = 1
@@ -57,15 +58,15 @@ class Manifest:
 
     @staticmethod
     def from_json(text: str | bytes, where: str) -> "Manifest":
-        """Read and check a manifest. Raises `FormatError`: newer, damaged or edited by hand."""
+        """Read and check a manifest. Raises `FormatError`: damaged, or edited by hand; `NewerFormat`."""
         try:
-            values = json.loads(text)
+            values = parse_json(text)
         except ValueError as error:
             raise FormatError(f"{where} is not JSON ({error}): run `python -m store verify`") from error
         if not isinstance(values, dict) or not isinstance(values.get("format"), int):
             raise FormatError(f"{where} is not a manifest: run `python -m store verify`")
         if values["format"] > FORMAT:
-            raise FormatError(
+            raise NewerFormat(
                 f"{where} has format {values['format']}, this version reads up to {FORMAT}: "
                 "pip install --upgrade motherlode"
             )

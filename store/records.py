@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from store.json_text import parse_json
 from store.keys import check_name
 from store.root import Root
 from store.runtime import versions
@@ -65,7 +66,7 @@ def read_records(root: Root, kind: str, skipped: list[tuple[str, str]] | None = 
     for key, text in zip(keys, _get_all(root, keys), strict=True):
         try:
             yield _parse(text)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             if skipped is None:
                 log.warning("%s/%s is skipped: not a record (%s)", root.url, key, error)
             else:
@@ -90,7 +91,7 @@ def _get(root: Root, key: str) -> bytes:
 
 def _parse(text: bytes) -> Record:
     """Raises `ValueError`: not a record."""
-    values = json.loads(text)
+    values = parse_json(text)
     missing = _FIELDS.keys() - values.keys() if isinstance(values, dict) else set(_FIELDS)
     if missing:
         raise ValueError(f"fields are missing: {', '.join(sorted(missing))}")

@@ -26,6 +26,16 @@ def size() -> int:
     return int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_ARRAY_TASK_COUNT") or "1")
 
 
+def num_cores() -> int:
+    """Cores that this process may use; on macOS all that there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_workers() -> int:
+    """Decoding threads: one a core, 16 at most; the ranks that torchrun starts on one machine share its cores."""
+    return max(1, min(16, num_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
 def set_up_logging(*, verbose: bool = False) -> None:
     """Logs go to stderr; stdout carries results."""
     prefix = f"[{rank()}/{size()}] " if size() > 1 else ""
@@ -48,7 +58,7 @@ def run_command(prog: str, main: Callable[[Sequence[str] | None], int], argv: Se
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{prog}: stopped; run the same command again to go on", file=sys.stderr)
+        print(f"{prog}: stopped; what is complete is kept: run the same command again", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `| head`
         with open(os.devnull, "w") as nowhere:  # noqa: PTH123

@@ -12,7 +12,8 @@ from store import zarr_blocks
 from store.blocks import Blocks
 from store.columns import load_column, make_column, save_column
 from store.errors import BadValue, DamagedFeatures, FormatError, MissingFeatures
-from store.keys import from_folder, to_folder
+from store.json_text import parse_json
+from store.keys import check_name, from_folder, to_folder
 from store.root import Root
 from store.samples import CHUNK, Samples, Targets
 
@@ -69,8 +70,8 @@ class _StoredTargets(Mapping[str, Targets]):
         if column not in self._loaded:
             below = f"{self._below}/{to_folder(column)}"
             try:
-                current = f"{below}/{self._root.get(f'{below}/current').decode()}"
-                classes = json.loads(self._root.get(f"{current}/classes.json"))
+                current = f"{below}/{check_name('targets', self._root.get(f'{below}/current').decode())}"
+                classes = parse_json(self._root.get(f"{current}/classes.json"))
             except (FileNotFoundError, ValueError) as error:
                 raise DamagedFeatures(
                     f"{self._root.url}/{below} is damaged ({error}): run the extract command again to write it"
@@ -170,7 +171,7 @@ def load_samples(root: Root, dataset: str, split: str, samples_id: str) -> Sampl
     """
     below = samples_folder(dataset, split, samples_id)
     try:
-        header = json.loads(root.get(f"{below}/samples.json"))
+        header = parse_json(root.get(f"{below}/samples.json"))
     except FileNotFoundError:
         raise MissingFeatures(f"{root.url}/{below} is missing: run the extract command again to write it") from None
     except ValueError:

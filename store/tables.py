@@ -24,6 +24,15 @@ def table_or_json(header: Sequence[str], rows: Sequence[Sequence[object]], *, as
     return text_table(header, rows)
 
 
+def bytes_text(count: float) -> str:
+    """1234567 -> 1.23 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
 def _is_number(cell: str) -> bool:
     try:
         float(cell.partition(" ±")[0].rstrip("%x* ").removeprefix("+-"))

@@ -19,19 +19,30 @@ from store.blocks import Blocks, finite_rows
 from store.columns import save_column
 from store.errors import BadFeatures, BadValue, FormatError
 from store.fingerprint import Fingerprint
+from store.json_text import parse_json
 from store.keys import FeatureKey
 from store.manifest import Manifest
 from store.root import Root
 from store.sample_files import save_samples
 from store.samples import Samples
 
-BLOCK_ROWS = 4096
-"""Rows of a block, for every backbone, so that the blocks of a concatenation line up."""
+BLOCK_ROWS, FEWEST_ROWS, MOST_BLOCKS = 4096, 256, 16
+"""Of `rows_of_block`. 256 rows are whole batches on every device."""
 CONTENT_BYTES = 16
 """Bytes of an image's content hash, BLAKE2b."""
 DTYPES = ("float16", "float32")
 THREADS = 32
 """Small reads at a time, while committing: on object storage each waits for its answer."""
+
+
+def rows_of_block(count: int) -> int:
+    """Rows of a block of a split of `count` rows: at most 4096, and fewer where that made less than 16 blocks.
+
+    A block is what a kill loses and what ranks share out, so a short split needs several. It depends on nothing else:
+    the blocks of all backbones of a split line up.
+    """
+    sixteenth = -(-count // MOST_BLOCKS)
+    return min(BLOCK_ROWS, -(-sixteenth // FEWEST_ROWS) * FEWEST_ROWS)
 
 
 def content_hash(data: bytes) -> bytes:
@@ -55,7 +66,7 @@ class FeatureWriter:
         dim: int,
         *,
         choices: Mapping[str, Any] | None = None,
-        block_rows: int = BLOCK_ROWS,
+        block_rows: int | None = None,
         backend: str = "zarr",
     ) -> None:
         if not len(samples):
@@ -73,7 +84,7 @@ class FeatureWriter:
         self._asked = {
             "parts": fingerprint.parts(),
             "choices": dict(choices or {}),
-            "block_rows": min(block_rows, len(samples)),
+            "block_rows": min(block_rows or rows_of_block(len(samples)), len(samples)),
             "backend": backend,
         }
         self._hold: object = None
@@ -106,7 +117,7 @@ class FeatureWriter:
         if self._started is None:
             where = f"{self.folder}/started.json"
             try:
-                found = json.loads(self.root.get(where))
+                found = parse_json(self.root.get(where))
             except FileNotFoundError:
                 return self._asked
             except ValueError:
@@ -254,5 +265,5 @@ class FeatureWriter:
         stored = {f"{block}.{checksum}.json" for block, checksum in enumerate(checksums)}
         bad: dict[str, str] = {}
         for name in sorted(stored & self.root.list(f"{self.folder}/bad").keys()):
-            bad |= json.loads(self.root.get(f"{self.folder}/bad/{name}"))
+            bad |= parse_json(self.root.get(f"{self.folder}/bad/{name}"))
         return dict(sorted(bad.items(), key=lambda item: int(item[0])))

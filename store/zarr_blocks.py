@@ -4,7 +4,6 @@ Uncompressed chunks with their CRC-32C at the end (Zarr's `crc32c` codec), so th
 and any Zarr reader opens the array and checks it. The last chunk is padded to the full block, as Zarr wants it.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from store.blocks import CRC_BYTES, FILL, Blocks, Frame
 from store.errors import DamagedFeatures, FormatError
+from store.json_text import parse_json
 from store.root import Root
 
 
@@ -43,7 +43,7 @@ def open_blocks(root: Root, prefix: str) -> Blocks:
     """
     where = f"{root.url}/{prefix}/zarr.json"
     try:
-        meta = json.loads(root.get(f"{prefix}/zarr.json"))
+        meta = parse_json(root.get(f"{prefix}/zarr.json"))
         shape, dtype = tuple(meta["shape"]), np.dtype(meta["data_type"])
         chunk = tuple(meta["chunk_grid"]["configuration"]["chunk_shape"])
         codecs = [codec["name"] for codec in meta["codecs"]]

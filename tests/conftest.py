@@ -60,11 +60,11 @@ def write_set(
     )
     key = FeatureKey(dataset, split, backbone)
     writer = FeatureWriter(root, key, fingerprint, samples, x_ND.shape[1], block_rows=block_rows, backend=backend)
+    content_N = np.random.default_rng(0).integers(0, 256, (len(x_ND), 16), dtype=np.uint8)
     for block in writer.missing():
         rows = writer.rows(block)
         bad = {row: why for row, why in (bad_rows or {}).items() if row in rows}
-        content = np.random.default_rng(block).integers(0, 256, (len(rows), 16), dtype=np.uint8)
-        writer.write(block, x_ND[rows.start : rows.stop], content, bad)
+        writer.write(block, x_ND[rows.start : rows.stop], content_N[rows.start : rows.stop], bad)
     assert writer.commit({"command": "made by a test"})
     return FeatureSet(root, writer.folder)
 

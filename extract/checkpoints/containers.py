@@ -3,7 +3,6 @@
 torch.save's two forms (zip, and the older one of torch before 1.6), `.safetensors`, and numpy's `.npz`.
 """
 
-import json
 import struct
 import zipfile
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from extract.checkpoints.stored import StoredTensor, contiguous_stride
 from extract.checkpoints.unpickle import Reader, settle
 from store.errors import BadValue, UserError
+from store.json_text import parse_json
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -101,7 +101,7 @@ def _open_safetensors(path: Path) -> dict[str, StoredTensor]:
     end = path.stat().st_size
     with path.open("rb") as file:
         length = struct.unpack("<Q", file.read(8))[0]
-        header = json.loads(file.read(length)) if length <= end else None
+        header = parse_json(file.read(length)) if length <= end else None
     if not isinstance(header, dict):
         raise BadValue(f"{path}: not a .safetensors file: its header is {length} bytes long, the file {end}")
     tensors = {}

@@ -1,6 +1,8 @@
 """Datasets by name: `table.py` has their rows, the files beside it read them. Importing this costs nothing."""
 
+import logging
 import os
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +15,24 @@ from store.errors import BadImage, BadValue, UnknownName
 if TYPE_CHECKING:
     from extract.datasets.common import Images
 
-__all__ = ["DATASETS", "DatasetSpec", "default_data_root", "find_dataset", "is_present", "open_dataset", "splits_of"]
+log = logging.getLogger("extract.datasets")
+
+__all__ = [
+    "DATASETS",
+    "DatasetSpec",
+    "default_data_root",
+    "find_dataset",
+    "is_present",
+    "open_dataset",
+    "splits_of",
+    "warn_once",
+]
+
+
+@cache
+def warn_once(text: str) -> None:
+    """A split is opened, and its folders are read, more than once in a run."""
+    log.warning(text)
 
 
 def default_data_root() -> str:
@@ -22,7 +41,10 @@ def default_data_root() -> str:
 
 
 def find_dataset(name: str, data_root: str | Path | None = None) -> tuple[DatasetSpec, Path]:
-    """The row of `--dataset` and where its images are. Raises `UnknownName` with the nearest names."""
+    """The row of `--dataset` and where its images are. Raises `UnknownName` with the nearest names.
+
+    They are in the row's folder below the data root, or in the data root itself where that is the row's folder.
+    """
     kind, colon, path = name.partition(":")
     row = next((row for row in DATASETS if colon and row.startswith(f"{kind}:")), None)
     if row:
@@ -30,9 +52,19 @@ def find_dataset(name: str, data_root: str | Path | None = None) -> tuple[Datase
             raise BadValue(f"dataset {name!r}: give the path, {row}")
         return DATASETS[row], Path(path).expanduser()
     if name in DATASETS and not colon:
-        spec = DATASETS[name]
-        return spec, Path(data_root or default_data_root()).expanduser() / spec.folder
-    raise UnknownName("dataset", name, DATASETS, "see `python -m extract --list-datasets`")
+        spec, root = DATASETS[name], Path(data_root or default_data_root()).expanduser()
+        below = root / spec.folder
+        direct = not below.exists() and any((root / file).exists() for file in spec.files if not file.startswith("/"))
+        return spec, root if direct else below
+    raise UnknownName("dataset", name, DATASETS, _hint(name))
+
+
+def _hint(name: str) -> str:
+    """What a name that no row has was perhaps meant to be."""
+    path = Path(name.rpartition(":")[2]).expanduser()
+    if path.exists():
+        return f"images of your own: --dataset {'folder' if path.is_dir() else 'csv'}:{path}"
+    return "see `python -m extract --list-datasets`"
 
 
 def is_present(name: str, data_root: str | Path | None = None) -> bool:
@@ -52,7 +84,8 @@ def splits_of(name: str, data_root: str | Path | None = None) -> tuple[str, ...]
 def open_dataset(name: str, split: str, data_root: str | Path | None = None, *, allow_absent: bool = False) -> "Images":
     """Open one split. Raises `UserError` where its images are not on this machine or cannot be used.
 
-    A file that is listed but not there is an error unless `allow_absent`; then reading it raises `BadImage`.
+    A file that is listed but not there is an error unless `allow_absent`; then reading it raises `BadImage`. A count
+    that differs from what was published is told once.
     """
     spec, path = find_dataset(name, data_root)
     splits = splits_of(name, data_root)
@@ -66,6 +99,9 @@ def open_dataset(name: str, split: str, data_root: str | Path | None = None, *, 
             f"{name}/{split}: {len(images.absent)} of {len(images.samples)} files are not below {images.top or path}, "
             f"the first is {first!r}. Put them there, or go on without them: --skip-bad"
         )
+    if len(images.samples) != spec.sizes.get(split, len(images.samples)):
+        warn_once(f"{name}/{split}: {len(images.samples)} images, {spec.sizes[split]} were published; what is missing: "
+                  f"python -m extract.download --check {name}")  # fmt: skip
     return images
 
 

@@ -33,6 +33,7 @@ def check(dataset: str, data_root: str | Path | None = None) -> list[str]:
             found.append(str(error))
         else:
             found += _counts(dataset, split, opened[-1], spec.sizes.get(split))
+    found = list(dict.fromkeys(found))  # what all splits lack is said once
     return found + list(_extra(opened)) if len(opened) == len(splits) else found
 
 
@@ -67,9 +68,9 @@ def _extra(opened: Sequence[Images]) -> Iterator[str]:
             yield f"{top}: {len(extra)} images belong to no split: {short(extra, 3)}"
 
 
-def report(dataset: str, data_root: str | None, *, as_json: bool = False) -> int:
-    """Print what `check` finds; 1 if it is anything."""
-    found = check(dataset, data_root or default_data_root())
-    told = json.dumps({"dataset": dataset, "findings": found}, indent=1)
-    print(told if as_json else "\n".join(found) or f"{dataset} is complete")
-    return 1 if found else 0
+def report(datasets: Sequence[str], data_root: str | None, *, as_json: bool = False) -> int:
+    """Print what `check` finds in each; 1 if it is anything."""
+    rows = [{"dataset": name, "findings": check(name, data_root or default_data_root())} for name in datasets]
+    lines = [line for row in rows for line in row["findings"] or [f"{row['dataset']} is complete"]]
+    print(json.dumps(rows, indent=1) if as_json else "\n".join(lines))
+    return 1 if any(row["findings"] for row in rows) else 0

@@ -9,12 +9,32 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from extract.datasets import warn_once
 from store.errors import BadImage, BadValue
 from store.samples import Samples, Targets
 
 SPLITS = ("train", "val", "test")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+SUFFIXES = frozenset(
+    {
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".jp2",
+        ".png",
+        ".bmp",
+        ".gif",
+        ".webp",
+        ".avif",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+    }
+)
 """Files that count as images."""
+UNREAD = frozenset({".heic", ".heif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".svg", ".psd", ".dcm"})
+"""Files that are pictures too, but that nothing here reads: they are left out, with a warning."""
 
 
 @dataclass(frozen=True)
@@ -47,24 +67,28 @@ def file_images(dataset: str, split: str, top: Path, ids: Sequence[str], targets
     if not ids:
         raise BadValue(f"{top}: no images for the split {split}")
     sizes, absent = np.zeros(len(ids), np.int64), []
+    plain = [check_inside(sample, top) for sample in ids]
+    if len(set(plain)) < len(ids):
+        twice = next(sample for sample, count in Counter(plain).items() if count > 1)
+        raise BadValue(f"{dataset}/{split}: {twice!r} is listed twice")
     for row, sample in enumerate(ids):
         try:
-            sizes[row] = os.stat(top / check_inside(sample, top)).st_size  # noqa: PTH116 -- twice as fast
+            sizes[row] = os.stat(top / sample).st_size  # noqa: PTH116 -- twice as fast
         except OSError:
             absent.append(row)
-    if len(set(ids)) < len(ids):
-        twice = next(sample for sample, count in Counter(ids).items() if count > 1)
-        raise BadValue(f"{dataset}/{split}: {twice!r} is listed twice")
     samples = Samples(dataset, split, ids, sizes, {target.column: target for target in targets})
     return Images(samples, lambda row: read_file(top / ids[row]), absent, top)
 
 
 def check_inside(path: str, top: Path) -> str:
-    """A relative path as it stands in a list from outside; raises `BadValue` where it leads out of `top`."""
+    """A relative path as it stands in a list from outside, in its plain form: `./a//b.png` is `a/b.png`.
+
+    Raises: BadValue: it leads out of `top`, or may.
+    """
     parts = PurePosixPath(path.replace("\\", "/"))
     if parts.is_absolute() or ".." in parts.parts or not parts.parts or "\0" in path or parts.parts[0].endswith(":"):
         raise BadValue(f"{path!r} is not a path below {top}: paths in a list are relative to it, without ..")
-    return path
+    return parts.as_posix()
 
 
 def read_file(file: Path) -> bytes:
@@ -87,7 +111,7 @@ def image_files(folder: Path, top: Path) -> list[str]:
     def failed(error: OSError) -> None:
         raise BadValue(f"{error.filename} cannot be read: {error.strerror}") from error
 
-    found = []
+    found, unread = [], list[str]()
     for where, below, names in os.walk(folder, followlinks=True, onerror=failed):
         here = os.path.realpath(where)
         for name in below:
@@ -99,13 +123,17 @@ def image_files(folder: Path, top: Path) -> list[str]:
             for name in names
             if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
         ]
+        unread += [name for name in names if Path(name).suffix.lower() in UNREAD and not name.startswith(".")]
+    if unread:
+        warn_once(f"{folder}: {len(unread)} pictures are left out, of kinds that are not read here: {short(unread, 3)}")
     return sorted(found)
 
 
 def folders(top: Path) -> list[str]:
-    """Names of the folders in `top`, sorted; hidden ones do not count. Raises `BadValue`."""
+    """Names of the folders in `top`, sorted; hidden ones and what a Mac's zip adds do not count. Raises `BadValue`."""
     try:
-        return sorted(entry.name for entry in os.scandir(top) if entry.is_dir() and not entry.name.startswith("."))
+        found = [entry.name for entry in os.scandir(top) if entry.is_dir()]
+        return sorted(name for name in found if not name.startswith(".") and name != "__MACOSX")
     except OSError as error:
         raise BadValue(f"{top} cannot be read: {error.strerror}") from error
 

@@ -45,13 +45,13 @@ def _rows(path: Path) -> list[dict[str, str]]:
             rows, seen = [], dict[str, int]()
             for row in lines:
                 rows.append(_check_row(f"{path}, line {lines.line_num}", row, path.parent))
-                first = seen.setdefault(row["path"], lines.line_num)
+                first = seen.setdefault(check_inside(row["path"], path.parent), lines.line_num)
                 if first != lines.line_num:
                     raise BadValue(f"{path}, line {lines.line_num}: {row['path']!r} is in line {first} already")
     except OSError as error:
         raise BadValue(f"dataset csv:{path}: {error.strerror}") from error
     except (csv.Error, UnicodeDecodeError) as error:
-        raise BadValue(f"{path} is not a CSV file in UTF-8: {error}") from error
+        raise BadValue(f"{path} is not a CSV file in UTF-8: {error}; save it as such") from error
     if not rows:
         raise BadValue(f"{path} lists no images")
     return rows
@@ -61,7 +61,9 @@ def _check_header(path: Path, header: Iterable[str]) -> None:
     header = list(header)
     for name in ("path", "label"):
         if name not in header:
-            raise BadValue(f"{path}: no column {name!r} in its first line; there are: {short(header) or 'none'}")
+            there = short([repr(column) for column in header]) or "none"
+            why = "; columns are separated by commas" if any(set(column) & {";", "\t"} for column in header) else ""
+            raise BadValue(f"{path}: no column {name!r} in its first line; there are: {there}{why}")
     repeated = [name for name in header if header.count(name) > 1]
     if repeated:
         raise BadValue(f"{path}: column {repeated[0]!r} occurs twice")

@@ -1,7 +1,8 @@
 """Your own images in folders: PATH/CLASS/..., or PATH/SPLIT/CLASS/... where the folders are splits.
 
-Splits are train, val and test, of the same classes; or base, val and novel, each with classes of its own, as few-shot
-work has them. Without split folders the images are split 60/20/20 by the hash of their path: `common.hashed_split`.
+Splits are train, val, test and others beside train, of the same classes; or base, val and novel, each with classes of
+its own, as few-shot work has them. Without split folders the images are split 60/20/20 by the hash of their path:
+`common.hashed_split`.
 """
 
 from pathlib import Path
@@ -39,8 +40,15 @@ def open_split(_dataset: str, split: str, path: Path) -> Images:
     for name in classes:
         below = image_files(top / name, top) if (top / name).is_dir() else []
         if not below and not found:
-            raise BadValue(f"{top / name}: this class folder has no images ({', '.join(sorted(SUFFIXES))})")
+            raise BadValue(
+                f"{top / name}: this class folder has no images ({', '.join(sorted(SUFFIXES))}); remove it, or add some"
+            )
         files += [(file, name) for file in below if found or hashed_split(file) == split]
+    if not files and not found:
+        raise BadValue(
+            f"{path}: by the hash of their paths none of its few images is in {split}; make the folders "
+            f"{', '.join(SPLITS)} yourself, with a folder for each class in them"
+        )
     label = Targets.from_names("label", [name for _, name in files], classes)
     return file_images(dataset_name(f"folder:{path}"), split, top, [file for file, _ in files], [label])
 
@@ -56,7 +64,8 @@ def _split_folders(path: Path) -> tuple[str, ...]:
                 f"{path / name} seems to be a split, not a class. Splits are train, val and test; or base, val and "
                 f"novel, where each has classes of its own; here {path.name} has {short(holders)}: rename its folders"
             )
-    return tuple(split for split in known if split in holders)
+    others = [name for name in holders if name not in known] if "train" in holders else []
+    return (*(split for split in known if split in holders), *others)
 
 
 def _check(path: Path) -> None:
@@ -69,5 +78,7 @@ def _classes(top: Path) -> list[str]:
     _check(top)
     names = folders(top)
     if not names:
-        raise BadValue(f"{top}: no class folders; put the images of each class into a folder of its own")
+        raise BadValue(
+            f"{top}: no class folders; put the images of each class into a folder of its own, or list them: csv:FILE"
+        )
     return names

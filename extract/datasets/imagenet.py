@@ -26,7 +26,7 @@ COVERED = {"imagenet-a": "in_a", "imagenet-r": "in_r"}
 HOW = {
     "imagenet": "Log in at https://image-net.org, fetch ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar, and make "
     "train/WNID/*.JPEG and val/WNID/*.JPEG of them, as torchvision.datasets.ImageNet does",
-    "imagenetv2": "Unpack imagenetv2-matched-frequency.tar.gz of https://huggingface.co/datasets/vaishaal/ImageNetV2",
+    "imagenetv2": "Unpack {}.tar.gz of https://huggingface.co/datasets/vaishaal/ImageNetV2",
     "imagenet-sketch": "Unpack ImageNet-Sketch.zip of https://github.com/HaohanWang/ImageNet-Sketch",
     "imagenet-a": "Unpack imagenet-a.tar of https://github.com/hendrycks/natural-adv-examples",
     "imagenet-r": "Unpack imagenet-r.tar of https://github.com/hendrycks/imagenet-r",
@@ -40,7 +40,7 @@ def open_split(dataset: str, split: str, path: Path) -> Images:
     numbered = dataset == "imagenetv2" and any(name.isdecimal() for name in found)  # its folders are 0 to 999
     known = {str(i): name for i, name in enumerate(classes)} if numbered else {name: name for name in classes}
     if not found:
-        raise BadValue(f"{top} has no class folders. {HOW[dataset]}")
+        raise BadValue(f"{top} has no class folders. {_how(dataset, split)}")
     unknown = [name for name in found if name not in known]
     if unknown:
         raise BadValue(f"{top}: {short(unknown)}: no class of {dataset}; its folders are like {next(iter(known))}")
@@ -57,4 +57,9 @@ def class_names(dataset: str) -> tuple[str, ...]:
 
 def _top(dataset: str, split: str, path: Path) -> Path:
     places = [path / place for place in PLACES[dataset, split]]
-    return next((place for place in places if place.is_dir()), None) or need(dataset, places[0], HOW[dataset])
+    return next((place for place in places if place.is_dir()), None) or need(dataset, places[0], _how(dataset, split))
+
+
+def _how(dataset: str, split: str) -> str:
+    archive = PLACES[dataset, split][0].removesuffix("-format-val")
+    return f"{HOW[dataset].format(archive)}, or say where it is: --data-root DIR"

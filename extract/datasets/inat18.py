@@ -4,11 +4,11 @@ Labels are the sorted directories of the training images and not the lists' cate
 src/datasets.py numbers them.
 """
 
-import json
 from pathlib import Path
 
 from extract.datasets.common import Images, file_images, need
 from store.errors import BadValue, UnknownName
+from store.json_text import parse_json
 from store.samples import Targets
 
 HOW = (
@@ -35,7 +35,7 @@ def _files(dataset: str, file: Path) -> list[str]:
     """The images of a list, train_val2018/SUPERCATEGORY/CATEGORY/NAME.jpg, in its order."""
     need(dataset, file, HOW)
     try:
-        names = [image["file_name"] for image in json.loads(file.read_bytes())["images"]]
+        names = [image["file_name"] for image in parse_json(file.read_bytes())["images"]]
         wrong = next((name for name in names if name.count("/") < 3), None)
     except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise BadValue(f"{file} is not a list of iNaturalist: {type(error).__name__} {error}") from error

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 THREE = ("train", "val", "test")
+PERCENTS = (1, 2, 3, 5, 10, 15, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90)
+"""Of CIFAR's training images: the splits train_1perc and its kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,12 @@ DATASETS: dict[str, DatasetSpec] = {
             "FashionMNIST/raw/train-images-idx3-ubyte",
             "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz",
         ),
+        md5={  # torchvision's files; Debian packs them anew
+            "FashionMNIST/raw/train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "FashionMNIST/raw/train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+            "FashionMNIST/raw/t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+            "FashionMNIST/raw/t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+        },
         download="torchvision:FashionMNIST",
         source="apt-get install dataset-fashion-mnist, or torchvision",
         credit="Xiao, Rasul and Vollgraf, arXiv 1708.07747; MIT",
@@ -91,12 +99,13 @@ DATASETS: dict[str, DatasetSpec] = {
     "cifar10": DatasetSpec(
         reader="cifar",
         splits=("train", "test"),
-        parts=tuple(f"train_{percent}perc" for percent in (1, 2, 5, 10, 20, 50)),
+        parts=tuple(f"train_{percent}perc" for percent in PERCENTS),
         num_classes=10,
         sizes={"train": 50000, "test": 10000},
         folder="cifar",
         files=("cifar-10-batches-py/test_batch",),
         md5={
+            "cifar-10-python.tar.gz": "c58f30108f718f92721af3b95e74349a",
             "cifar-10-batches-py/data_batch_1": "c99cafc152244af753f735de768cd75f",
             "cifar-10-batches-py/data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
             "cifar-10-batches-py/data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
@@ -112,13 +121,14 @@ DATASETS: dict[str, DatasetSpec] = {
     "cifar100": DatasetSpec(
         reader="cifar",
         splits=("train", "test"),
-        parts=tuple(f"train_{percent}perc" for percent in (1, 2, 5, 10, 20, 50)),
+        parts=tuple(f"train_{percent}perc" for percent in PERCENTS),
         num_classes=100,
         columns=("label", "coarse"),
         sizes={"train": 50000, "test": 10000},
         folder="cifar",
         files=("cifar-100-python/test",),
         md5={
+            "cifar-100-python.tar.gz": "eb9058c3a382ffc7106e4002c42a8d85",
             "cifar-100-python/train": "16019d7e3df5f24257cddd939b257f8d",
             "cifar-100-python/test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
             "cifar-100-python/meta": "7973b15100ade9c7d40fb424638fde48",

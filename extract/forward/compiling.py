@@ -18,6 +18,7 @@ import torch
 from extract.forward.precision import Forward
 from extract.images.recipes import Recipe
 from extract.images.transforms import input_size
+from store.json_text import parse_json
 
 log = logging.getLogger("extract")
 
@@ -118,7 +119,7 @@ def _processor() -> str:
 
 def _read(file: Path) -> bool | None:
     try:
-        found = json.loads(file.read_text())["pays"]
+        found = parse_json(file.read_text())["pays"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return found if isinstance(found, bool) else None

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from extract.forward.copying import Copies
 from extract.forward.folding import fold_batchnorm
 from extract.images.recipes import Recipe
 from extract.images.transforms import input_size, normalise
@@ -57,7 +58,7 @@ class Forward:
     """(n, 3, h, w) uint8 pixels -> (n, D) float32 features, always in batches of the same shape.
 
     A batch that is not full is padded, so that an image's features do not depend on where a run was cut. Channels-last,
-    batch normalisation folded, inference mode; on CUDA the copies do not wait.
+    batch normalisation folded, inference mode; copies as in copying.py.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Forward:
         if fold:
             fold_batchnorm(net)
         self.net = net.to(device).to(memory_format=torch.channels_last)
+        self.copies = Copies(device)
 
     def __call__(self, batch: Sequence[torch.Tensor], recipe: Recipe, batch_size: int) -> np.ndarray:
         """One batch, waited for: `start`."""
@@ -87,11 +89,11 @@ class Forward:
             recipe: how they are normalised.
         Returns: what waits for it and gives its features, (len(batch), D) float32.
         """
-        pin = self.device.type == "cuda"
         height, width = batch[0].shape[1:]  # channels last, as images come and as the network wants them
-        pixels = torch.zeros((batch_size, height, width, 3), dtype=torch.uint8, pin_memory=pin).permute(0, 3, 1, 2)
+        pixels = torch.zeros((batch_size, height, width, 3), dtype=torch.uint8, pin_memory=self.copies.pin)
+        pixels = pixels.permute(0, 3, 1, 2)
         torch.stack(list(batch), out=pixels[: len(batch)])
-        x_BCHW = normalise(pixels.to(self.device, non_blocking=pin), recipe)
+        x_BCHW = normalise(self.copies.send(pixels), recipe)
         x_BCHW = x_BCHW.contiguous(memory_format=torch.channels_last)
         dtype = DTYPES[self.precision]
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
@@ -99,13 +101,7 @@ class Forward:
         if x_BD.shape != (batch_size, self.dim):
             need = (batch_size, self.dim)
             raise BadValue(f"the backbone returns {tuple(x_BD.shape)} for {tuple(x_BCHW.shape)}, must return {need}")
-        count = len(batch)
-
-        def features() -> np.ndarray:
-            x_nD: np.ndarray = x_BD[:count].float().cpu().numpy()
-            return x_nD
-
-        return features
+        return self.copies.fetch(x_BD[: len(batch)])
 
 
 @torch.inference_mode()

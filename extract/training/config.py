@@ -1,7 +1,6 @@
 """The flags that pretraining, fine-tuning and distillation share. Imports no torch, so that --help answers at once."""
 
 import argparse
-import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +12,7 @@ from extract.training.recipes import HEADS, OPTIMIZERS, SCHEDULES, TRAINING_RECI
 from store.errors import BadValue, UnknownName
 from store.flags import names
 from store.root import default_root
+from store.runtime import default_workers
 from store.tables import table_or_json
 
 OVERRIDES = ("epochs", "lr", "weight_decay", "batch", "optimizer", "schedule", "head", "scale")
@@ -57,7 +57,7 @@ class TrainConfig:
     ema: float | None = None
     precision: str = "auto"
     device: str = "auto"
-    workers: int = field(default_factory=lambda: min(16, len(os.sched_getaffinity(0))))
+    workers: int = field(default_factory=default_workers)
     checkpoint_seconds: float = 300.0
     backbones: str = field(default_factory=default_backbones)
     store: str = field(default_factory=default_root)

@@ -11,6 +11,7 @@ import torch
 from extract.checkpoints.tensor_file import write_file, write_tensors
 from extract.trained import DESCRIPTION, FORMAT, HEAD, WEIGHTS
 from store.errors import BadValue
+from store.json_text import parse_json
 
 RUN, LOG, CHECKPOINT = "run.json", "log.jsonl", "checkpoint.pt"
 
@@ -27,7 +28,7 @@ def open_run(folder: Path, what: Mapping[str, Any], *, write: bool) -> bool:
     file = folder / RUN
     if file.is_file():
         try:
-            before = json.loads(file.read_text())
+            before = parse_json(file.read_text())
         except ValueError as error:
             raise BadValue(
                 f"{file} cannot be read ({error}): remove the folder {folder}, or give another --name"

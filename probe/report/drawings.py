@@ -35,6 +35,7 @@ def curves(
             ax.plot(x, y, look.marker, color=look.colour, label=look.name, markeredgecolor=PAPER, markeredgewidth=0.7)
         _log_axis(ax, [p[0] for points in series.values() for p in points])
         ax.set(xlabel=across, ylabel=per_cent)
+        _end_at_100(ax)
         ax.legend(loc="lower right", handletextpad=0.3)
 
     return draw
@@ -60,6 +61,7 @@ def front(points: Points, best: Points, across: str) -> Draw:
         _log_axis(ax, [p[0] for p in points])
         ax.set(xlabel=across, ylabel="accuracy, %")
         ax.margins(y=0.12)
+        _end_at_100(ax)
         _label(ax, best, [(p[0], p[1]) for p in points])
 
     return draw
@@ -234,6 +236,12 @@ def _outside(box: tuple[float, ...], inside: Any) -> float:
     """Area beyond the axes, to the left and right."""
     beyond: float = (max(0.0, inside.x0 - box[0]) + max(0.0, box[2] - inside.x1)) * (box[3] - box[1])
     return beyond
+
+
+def _end_at_100(ax: Any) -> None:
+    """No accuracy is higher; a little room for its marker."""
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, min(high, 100 + 0.03 * (100 - low)))
 
 
 def _log_axis(ax: Any, values: Sequence[float]) -> None:

@@ -43,7 +43,7 @@ def figures(lines: Sequence[Line], more: Iterable[Figure] = ()) -> Iterator[Figu
         _fewshot(every),
         (figure for cell, lines in probes.items() for figure in _decay(cell, lines)),
         iter(more),
-        *((f for cell, lines in probes.items() for f in _differences(cell, lines, *key)) for key in BY),
+        *(_every_difference(probes, *key) for key in BY),
     ]
     for turn in zip_longest(*kinds):
         yield from (figure for figure in turn if figure is not None)
@@ -190,6 +190,11 @@ def _decay(cell: tuple[str, ...], lines: Sequence[Line]) -> Iterator[Figure]:
             "Every member of the grid; a ring is the point that was chosen.",
             drawings.decay({name: points for name, (points, _, _) in some.items()}, chosen, "/".join(sorted(ons))),
         )  # fmt: skip
+
+
+def _every_difference(probes: Mapping[tuple[str, ...], Sequence[Line]], what: str, key: str) -> Iterator[Figure]:
+    for cell, lines in probes.items():
+        yield from _differences(cell, lines, what, key)
 
 
 def _differences(cell: tuple[str, ...], lines: Sequence[Line], what: str, key: str) -> Iterator[Figure]:

@@ -76,18 +76,20 @@ def _thrifty(found: Answer) -> str:
 
 
 def _winners(found: Sequence[Answer]) -> str:
+    names = {"parameters": "parameters", "dim": "columns"}
+    mixed = len({one.cost for one in found}) > 1
     rows = []
     for one in found:
-        cost = one.best.get(one.cost)
+        cost, unit = one.best.get(one.cost), f" {names[one.cost]}" if mixed else ""
         rows.append([
             ("", _cell(one)),
             ("features", _name(one.best)),
             ("n best", f"{100 * one.best.accuracy:.1f}{_half(one.best)}"),
             ("n", "" if one.gain is None else _points(one)),
-            ("n", "" if cost is None else number_text(cost)),
+            ("n", "" if cost is None else f"{number_text(cost)}{unit}"),
             ("features", _name(one.thrifty) if one.thrifty else ""),
         ])  # fmt: skip
-    cost_head = "Parameters" if all(one.cost == "parameters" for one in found) else "Columns"
+    cost_head = "Cost" if mixed else names[found[0].cost].capitalize()
     head = ["Target", "Best", "Accuracy, %", "Over the best single", cost_head, "Nearly as good, cheaper"]
     return '<h2 class="below">The best of each target</h2>' + _table("The best of each target", head, rows)
 

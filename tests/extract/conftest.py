@@ -1,4 +1,4 @@
-"""A web server on loopback that misbehaves as told; small networks that are trained once for all tests."""
+"""A web server on loopback that misbehaves as told; small networks that are trained once for all tests; pictures."""
 
 import hashlib
 import threading
@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from extract.config import ExtractConfig
 
 
 @dataclass
@@ -92,3 +96,29 @@ def small_nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("small_nets")
     assert main(train_flags(folder, "--seed", "0,1", "--name", "a", "--snapshots", "2", "--schedule", "cyclic")) == 0
     return folder
+
+
+NET = "random:conv4"
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 training and 10 test images of two classes."""
+    top, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for split, count in (("train", 20), ("test", 5)):
+        for name in ("cat", "dog"):
+            (top / split / name).mkdir(parents=True)
+            for i in range(count):
+                noise = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+                Image.fromarray(noise).resize((60, 45)).save(top / split / name / f"{i:02d}.jpg")
+    return top
+
+
+def config(pictures: Path, store: Path, **options: object) -> ExtractConfig:
+    settings = {"backbone": ("pixels",), "split": ("train",), "block_rows": 16, "batch_size": 4, "workers": 2}
+    return ExtractConfig(dataset=(f"folder:{pictures}",), store=str(store), **(settings | options))  # type: ignore[arg-type]
+
+
+def stored_bytes(store: Path) -> dict[str, bytes]:
+    """Every block and column of the store; manifests and records hold dates."""
+    return {str(path.relative_to(store)): path.read_bytes() for path in store.rglob("c.*") if path.is_file()}

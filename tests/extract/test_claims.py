@@ -1,3 +1,7 @@
+from collections.abc import Iterator
+
+import pytest
+
 from extract.claims import Claims, next_block
 
 
@@ -22,39 +26,62 @@ def test_own_blocks_first_then_the_end_of_the_longest_share() -> None:
     assert next_block([], 0, 1) is None
 
 
+def all_blocks(claims: Claims) -> Iterator[int]:
+    """As the pipeline takes them, one after the other: each is stored when the next is asked for."""
+    yield from (block for block, _ in claims.own())
+    while found := next(claims.help(), None):
+        yield found[0]
+
+
 def test_ranks_that_take_turns_do_every_block_once() -> None:
     made = Made(23)
-    ranks = [iter(Claims([made], rank, 4)) for rank in range(4)]
+    ranks = [all_blocks(Claims([made], rank, 4)) for rank in range(4)]
     done: list[int] = []
     while ranks:
-        for claims in list(ranks):
-            found = next(claims, None)
+        for blocks in list(ranks):
+            found = next(blocks, None)
             if found is None:
-                ranks.remove(claims)
+                ranks.remove(blocks)
             else:
-                made.stored.add(found[0])
-                done.append(found[0])
+                made.stored.add(found)
+                done.append(found)
     assert sorted(done) == list(range(23))
+
+
+@pytest.mark.parametrize("count", [4, 8, 23])
+def test_ranks_of_equal_speed_do_not_do_each_others_last_block(count: int) -> None:
+    """Each has taken its next block when it stores one, as the pipeline reads ahead."""
+    made, done = Made(count), []
+    claims = [Claims([made], rank, 2) for rank in range(2)]
+    own = [iter(one.own()) for one in claims]
+    ahead = [next(blocks, None) for blocks in own]
+    while any(ahead):
+        after = [next(blocks, None) for blocks in own]
+        done += [found[0] for found in ahead if found]
+        made.stored.update(done)
+        ahead = after
+    assert [next(one.help(), None) for one in claims] == [None, None]
+    assert sorted(done) == list(range(count))
 
 
 def test_a_lost_rank_costs_one_block() -> None:
     made = Made(40)
     for rank in (0, 1, 3):  # rank 2 never came
-        for block, _ in Claims([made], rank, 4):
+        for block in all_blocks(Claims([made], rank, 4)):
             made.stored.add(block)
     assert made.missing() == [2]
-    assert [block for block, _ in Claims([made], 2, 4)] == [2]
+    assert [block for block, _ in Claims([made], 2, 4).own()] == [2]
 
 
 def test_sets_that_lack_different_blocks_share_the_decoding() -> None:
     sets = [Made(4, {0, 1}), Made(4, {1, 3}), Made(4, {0, 1, 2, 3})]
-    assert list(Claims(sets, 0, 1)) == [(0, [1]), (2, [0, 1]), (3, [0])]
+    assert list(Claims(sets, 0, 1).own()) == [(0, [1]), (2, [0, 1]), (3, [0])]
 
 
 def test_two_processes_of_one_rank_meet_once() -> None:
     made = Made(20)
     first, second = Claims([made], 0, 1), Claims([made], 0, 1)
-    one, two = iter(first), iter(second)
+    one, two = iter(first.own()), iter(second.own())
     work = 0
     while made.missing():
         blocks = [found[0] for found in (next(one, None), next(two, None)) if found]

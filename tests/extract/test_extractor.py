@@ -7,52 +7,28 @@ import torch
 from PIL import Image
 
 from extract.cli import main
-from extract.config import ExtractConfig
 from extract.datasets import open_dataset
 from extract.extractor import run
 from extract.forward.network import Network
 from extract.forward.precision import Forward
+from extract.loading import load
 from store import open_features
 from store.errors import BadImage, BadValue, SamplesMismatch
 from store.records import read_records
 from store.root import open_root
-
-NET = "random:conv4"
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """40 training and 10 test images of two classes."""
-    top, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
-    for split, count in (("train", 20), ("test", 5)):
-        for name in ("cat", "dog"):
-            (top / split / name).mkdir(parents=True)
-            for i in range(count):
-                noise = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
-                Image.fromarray(noise).resize((60, 45)).save(top / split / name / f"{i:02d}.jpg")
-    return top
-
-
-def config(pictures: Path, store: Path, **options: object) -> ExtractConfig:
-    settings = {"backbone": ("pixels",), "split": ("train",), "block_rows": 16, "batch_size": 4, "workers": 2}
-    return ExtractConfig(dataset=(f"folder:{pictures}",), store=str(store), **(settings | options))  # type: ignore[arg-type]
-
-
-def stored_bytes(store: Path) -> dict[str, bytes]:
-    """Every block and column of the store; manifests and records hold dates."""
-    return {str(path.relative_to(store)): path.read_bytes() for path in store.rglob("c.*") if path.is_file()}
+from tests.extract.conftest import NET, config, stored_bytes
 
 
 def test_features_are_those_of_the_network_on_each_image(pictures: Path, tmp_path: Path) -> None:
     from torchvision import transforms
-
-    from extract.loading import load
 
     made = run(config(pictures, tmp_path, backbone=(NET, "pixels"), dtype="float32", batch_size=7))
     assert [(row.backbone, row.num_samples, row.extracted, row.state) for row in made] == [
         (NET, 40, 40, "extracted"),
         ("pixels", 40, 40, "extracted"),
     ]
+    (record,) = read_records(open_root(tmp_path), "extract")
+    assert record.metrics["images"] == 40, "both were fed from one decode"
     x = open_features(str(tmp_path), f"folder:{pictures}", "train", f"{NET},pixels")
     loaded = load(NET)
     recipe = loaded.recipe
@@ -80,6 +56,7 @@ def test_the_manifest_tells_what_the_backbone_costs(pictures: Path, tmp_path: Pa
     for name, cost in ((NET, (113_088, 2 * macs)), ("pixels", (0, 0))):
         (part,) = open_features(str(tmp_path), f"folder:{pictures}", "train", name).parts
         told = part.manifest.provenance
+        assert told["source"] == f"folder:{pictures}"
         assert (told["parameters"], told["flops_per_image"]) == cost, "counted before folding"
 
 
@@ -170,32 +147,8 @@ def test_batch_size_workers_and_company_change_no_feature(pictures: Path, tmp_pa
     assert np.array_equal(x[0], x[2])
 
 
-def test_ranks_share_the_blocks_and_the_last_one_commits(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run(config(pictures, tmp_path / "one"))
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    states = []
-    for rank in ("1", "0"):
-        monkeypatch.setenv("RANK", rank)
-        states += [(row.extracted, row.state) for row in run(config(pictures, tmp_path / "two"))]
-    assert states == [(24, "unfinished"), (16, "extracted")], "rank 1 does its block and helps with one of rank 0's two"
-    assert stored_bytes(tmp_path / "two") == stored_bytes(tmp_path / "one")
-
-
-def test_short_splits_go_to_different_ranks(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("RANK", "1")
-    made = run(config(pictures, tmp_path, split=("train", "test"), block_rows=4096))
-    assert [(row.split, row.extracted, row.state) for row in made] == [
-        ("train", 0, "unfinished"),
-        ("test", 10, "extracted"),
-    ]
-
-
 def test_the_first_run_decides_the_batch_size(pictures: Path, tmp_path: Path) -> None:
     from extract.extractor import Seen, open_writer
-    from extract.loading import load
 
     root, images = open_root(tmp_path), open_dataset(f"folder:{pictures}", "train")
     net = Network(lambda: load("pixels"), torch.device("cpu"), "auto")

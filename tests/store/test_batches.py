@@ -13,7 +13,8 @@ LABELS = {"label": np.arange(300) % 3}
 
 
 @pytest.fixture
-def x(root, make_set):
+def x(root, make_set, monkeypatch):
+    monkeypatch.setattr("store.concat.STRIDE_ROWS", 64)
     make_set(A, LABELS, backbone="a", block_rows=64, bad_rows={70: "bad"})
     make_set(B, LABELS, backbone="b", block_rows=64)
     return open_features(root, "toy", "train", "a,b")
@@ -37,9 +38,9 @@ def test_batches_in_another_dtype(x) -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 7, 128, 299, 1000])
-@pytest.mark.parametrize("blocks", [1, 4])
-def test_shuffled_batches_hold_every_row_once(x, rows, blocks) -> None:
-    numbers, batches = zip(*shuffled(x, rows, seed=3, blocks=blocks), strict=True)
+@pytest.mark.parametrize("strides", [1, 4])
+def test_shuffled_batches_hold_every_row_once(x, rows, strides) -> None:
+    numbers, batches = zip(*shuffled(x, rows, seed=3, strides=strides), strict=True)
     assert {len(batch) for batch in batches[:-1]} <= {rows}
     assert sorted(np.concatenate(numbers).tolist()) == list(range(299))
     for number, batch in zip(numbers, batches, strict=True):
@@ -56,7 +57,7 @@ def test_the_order_is_that_of_seed_and_epoch(x) -> None:
 
 
 def test_rows_are_mixed_across_the_blocks_of_a_group(x) -> None:
-    first = next(iter(shuffled(x, 64, seed=0, blocks=4)))[0]
+    first = next(iter(shuffled(x, 64, seed=0, strides=4)))[0]
     assert len(set((first // 64).tolist())) >= 3
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from store import open_features
+from store.batches import sequential
 from store.errors import AmbiguousFeatures, BadValue, MissingFeatures, SamplesMismatch
 
 
@@ -89,3 +90,19 @@ def test_views_are_sets_of_the_same_name(root, make_set) -> None:
         make_set(np.full((9, 1), view, np.float32), labels(9), view=view)
     assert open_features(root, "toy", "train", "a").read().max() == 0
     assert open_features(root, "toy", "train", "a", view=1).read().min() == 1
+
+
+def test_sets_in_blocks_of_other_sizes_concatenate(root, make_set) -> None:
+    """As an earlier version wrote them (4096 rows, or all of a short split) beside those of today."""
+    a, b = (np.random.default_rng(i).normal(size=(700, 3)).astype(np.float32) for i in range(2))
+    target = {"label": np.arange(700) % 3}
+    make_set(a, target, backbone="a", block_rows=4096, bad_rows={300: "bad"})
+    make_set(b, target, backbone="b", block_rows=256)
+    rows = np.array([650, 3, 299, 300])
+    for names, parts in (("a,b", (a, b)), ("b,a", (b, a))):
+        x, want = open_features(root, "toy", "train", names), np.delete(np.hstack(parts), 300, axis=0)
+        assert [part.manifest.block_rows for part in x.parts] == [700 if name == "a" else 256 for name in x.names]
+        assert np.array_equal(x.read(), want)
+        assert np.array_equal(x.read(slice(200, 600)), want[200:600])
+        assert np.array_equal(x.read(rows), want[rows])
+        assert np.array_equal(np.concatenate([batch for _, batch in sequential(x)]), want)

@@ -36,7 +36,7 @@ def test_what_a_command_exits_with(capsys) -> None:
     assert run_command("probe", raising(BadValue("no such thing; run that"))) == 2
     assert capsys.readouterr().err == "probe: no such thing; run that\n"
     assert run_command("probe", raising(KeyboardInterrupt())) == 130
-    assert "run the same command again to go on" in capsys.readouterr().err
+    assert "run the same command again" in capsys.readouterr().err
     with pytest.raises(ZeroDivisionError):
         run_command("probe", raising(ZeroDivisionError()))
 

@@ -104,7 +104,6 @@ LIES = {
     "other checksums": ({"checksums": "0" * 64}, "are not those of the manifest"),
     "other images": ({"content": "0" * 64}, "hash of the images is not that of the stored"),
     "no bad rows": ({"bad_rows": {}}, r"rows \[40\] do not fit the list of bad rows"),
-    "newer": ({"format": 2}, "has format 2, this version reads up to 1: pip install --upgrade motherlode"),
     "unknown field": ({"odd": 2}, "missing or unknown fields: odd"),
     "other parts": ({"parts": {"weights": "x"}}, "does not belong to its parts"),
 }
@@ -173,3 +172,35 @@ def test_an_unfinished_set_is_verified_too(root, stored, capsys) -> None:
     verify(root, capsys, "--repair")
     assert not block(stored, 3).exists()
     assert block(stored, 2).exists()
+
+
+def test_a_set_of_a_newer_version_is_left_alone(root, stored, capsys) -> None:
+    """Repair and gc remove what is damaged or half; this is neither."""
+    manifest = root.path(f"{stored.folder}/manifest.json")
+    rewrite_manifest(manifest, format=2)
+    before = manifest.read_bytes()
+    assert verify(root, capsys, "--repair") == (0, [])
+    main(["gc", "--age", "0", "--yes", "--store", root.url])
+    assert manifest.read_bytes() == before
+    main(["ls", "--store", root.url])
+    assert capsys.readouterr().out.rstrip().endswith("newer")
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "started.json", "x/zarr.json"])
+def test_metadata_that_is_nested_too_deep_is_damaged(root, stored, capsys, name) -> None:
+    path = root.path(f"{stored.folder}/{name}")
+    path.write_text("[" * 100_000)
+    if name == "started.json":
+        root.path(f"{stored.folder}/manifest.json").unlink()
+    main(["ls", "--store", root.url])
+    capsys.readouterr()
+    code, findings = verify(root, capsys) if name == "x/zarr.json" else (1, [{}])
+    assert (code, len(findings)) == (1, 1)
+
+
+def test_targets_never_lead_out_of_the_store(root, stored) -> None:
+    root.path(f"{stored.folder}").parents[4].joinpath("classes.json").write_text("[]")
+    (current,) = root.folder.glob("samples/*/*/*/targets/label/current")
+    current.write_text("../../../../../..")
+    with pytest.raises(DamagedFeatures, match="targets/label is damaged"):
+        open_features(root, "toy", "train", "a").samples.targets["label"]

@@ -11,7 +11,7 @@ from store.features import FeatureSet
 from store.fingerprint import Fingerprint
 from store.keys import FeatureKey
 from store.samples import Samples
-from store.writer import FeatureWriter, content_hash
+from store.writer import FeatureWriter, content_hash, rows_of_block
 from tests.conftest import make_samples, write_set
 
 LABELS = {"label": np.arange(100) % 3}
@@ -170,3 +170,13 @@ def test_committing_twice_changes_nothing(root) -> None:
 def test_content_hash_is_of_the_bytes() -> None:
     assert len(content_hash(b"")) == 16
     assert content_hash(b"a") != content_hash(b"b")
+
+
+@pytest.mark.parametrize(
+    ("count", "rows", "blocks"),
+    [(1, 256, 1), (256, 256, 1), (1877, 256, 8), (4096, 256, 16), (4097, 512, 9), (50_000, 3328, 16),
+     (65_536, 4096, 16), (1_281_167, 4096, 313)],
+)  # fmt: skip
+def test_short_splits_have_several_blocks_and_long_ones_blocks_of_4096(count, rows, blocks) -> None:
+    assert rows_of_block(count) == rows
+    assert -(-count // rows) == blocks

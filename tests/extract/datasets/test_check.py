@@ -1,3 +1,4 @@
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ def test_a_dataset_that_is_not_there_says_how_to_get_it(
 ) -> None:
     monkeypatch.setattr("extract.datasets.fashion_mnist.DEBIAN", tmp_path)
     found = check(name, tmp_path)
-    assert len(found) == len(DATASETS[name].splits)
+    assert 1 <= len(found) == len(set(found)) <= len(DATASETS[name].splits)
     assert all(str(tmp_path) in text for text in found)
     assert all("http" in text or "--download" in text for text in found)
 
@@ -61,6 +62,14 @@ def test_damaged_archives_are_named(make: Make) -> None:
 def test_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("extract.datasets.check.find_spec", lambda _name: None)
     assert check("digits") == ["digits: the package sklearn is not installed; scikit-learn's load_digits"]
+
+
+def test_several_datasets_and_json(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    root = make("cub")
+    assert main(["--check", "digits,cub", "--data-root", str(root), "--json"]) == 1
+    digits, cub = json.loads(capsys.readouterr().out)
+    assert digits == {"dataset": "digits", "findings": []}
+    assert cub["findings"][0] == "cub/base: 216 images, 5885 were published"
 
 
 def test_an_unknown_dataset() -> None:

@@ -45,8 +45,8 @@ def test_per_cent_parts_are_the_first_of_upstreams_order(make: Make) -> None:
     assert part.samples.ids == [whole.samples.ids[row] for row in rows]
     assert part.samples.label.tolist() == whole.samples.label[rows].tolist()
     assert np.array_equal(part.read(3), whole.read(int(rows[3])))
-    with pytest.raises(UnknownName, match=r"'train_3perc'; nearest: .*train_1perc"):
-        open_dataset("cifar10", "train_3perc", root)
+    with pytest.raises(UnknownName, match=r"'train_4perc'; nearest: .*train_1perc"):
+        open_dataset("cifar10", "train_4perc", root)
 
 
 class Hostile:

@@ -46,13 +46,17 @@ def test_without_a_split_column_the_path_decides(tmp_path: Path) -> None:
     ("text", "why"),
     [
         ("", "no column 'path' in its first line; there are: none"),
-        ("file,label\n", "no column 'path' in its first line; there are: file, label"),
+        ("file,label\n", "no column 'path' in its first line; there are: 'file', 'label'$"),
+        ("path, label\n", "no column 'label' in its first line; there are: 'path', ' label'$"),
+        ("path;label\n", "there are: 'path;label'; columns are separated by commas"),
+        ("path\tlabel\n", "columns are separated by commas"),
         ("path,label\n", "lists no images"),
         ("path,label,path\n", "column 'path' occurs twice"),
         ("path,label,my group\n", "target column name 'my group' cannot be stored"),
         ("path,label\na.png\n", "line 2: not as many cells"),
         ("path,label\na.png,x,y\n", "line 2: not as many cells"),
         ("path,label\na.png,x\nb.png,y\na.png,y\n", "line 4: 'a.png' is in line 2 already"),
+        ("path,label\na/b.png,x\n./a//b.png,y\n", "line 3: './a//b.png' is in line 2 already"),
         ("path,label\n../a.png,x\n", r"line 2: '\.\./a\.png' is not a path below"),
         ("path,label\n/etc/passwd,x\n", "line 2: '/etc/passwd' is not a path below"),
         ("path,label\n,x\n", "line 2: '' is not a path below"),
@@ -73,5 +77,5 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(BadValue, match="is not a CSV file in UTF-8"):
         splits_of(f"csv:{tmp_path}/list.csv")
     name = listed(tmp_path, "path,label,split\na.png,x,train\nb.png,x,train\n", "a.png")
-    with pytest.raises(BadImage, match=r"1 of 2 files are not below .*the first is 'b\.png'"):
+    with pytest.raises(BadImage, match=rf"1 of 2 files are not below {tmp_path}, the first is 'b\.png'"):
         open_dataset(name, "train")

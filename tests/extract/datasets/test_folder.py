@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from extract.datasets import find_dataset, open_dataset, splits_of
+from extract.datasets.common import hashed_split
 from store.errors import BadImage, BadValue, UnknownName
 
 
@@ -30,6 +31,23 @@ def test_split_folders(tmp_path: Path) -> None:
     assert images.read(4) == (tmp_path / "test/dog/1.png").read_bytes()
     with pytest.raises(UnknownName, match="there are: train, test"):
         open_dataset(f"folder:{tmp_path}", "val")
+
+
+def test_splits_of_any_name_beside_train(tmp_path: Path) -> None:
+    for split in ("sketches", "train", "at_night"):
+        picture(tmp_path / split / "cat/1.png")
+    (tmp_path / "annotations").mkdir()  # holds no classes
+    assert splits_of(f"folder:{tmp_path}") == ("train", "at_night", "sketches")
+    assert open_dataset(f"folder:{tmp_path}", "at_night").samples.ids == ["cat/1.png"]
+
+
+def test_pictures_that_are_not_read_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    picture(tmp_path / "train/cat/1.png").rename(tmp_path / "train/cat/1.JFIF")
+    (tmp_path / "train/cat/2.heic").write_bytes(b"")
+    (tmp_path / "train/__MACOSX").mkdir()
+    samples = open_dataset(f"folder:{tmp_path}", "train").samples
+    assert (samples.ids, samples.targets["label"].classes) == (["cat/1.JFIF"], ("cat",))
+    assert f"{tmp_path / 'train/cat'}: 1 pictures are left out, of kinds that are not read here: 2.heic" in caplog.text
 
 
 def test_few_shot_splits_have_classes_of_their_own(tmp_path: Path) -> None:
@@ -105,6 +123,9 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "raw/cat").mkdir(parents=True)
     (tmp_path / "raw/cat" / os.fsdecode(b"\xff.png")).write_bytes(b"")
     assert "not UTF-8" in failing(tmp_path / "raw")
+    picture(tmp_path / "few/cat/1.png")
+    few = [split for split in ("train", "val", "test") if split != hashed_split("cat/1.png")]
+    assert f"none of its few images is in {few[0]}" in failing(tmp_path / "few", few[0])
     with pytest.raises(BadValue, match="give the path"):
         find_dataset("folder:")
 
@@ -136,6 +157,15 @@ def test_an_unknown_dataset_has_nearest_names() -> None:
         UnknownName, match="unknown dataset 'openmojis'; nearest: openmoji, emoji; see `python -m extract --list"
     ):
         find_dataset("openmojis")
+
+
+def test_a_path_alone_is_no_dataset_but_may_be_meant_as_one(tmp_path: Path) -> None:
+    for name in (str(tmp_path), f"foldr:{tmp_path}"):
+        with pytest.raises(UnknownName, match=rf"images of your own: --dataset folder:{tmp_path}$"):
+            find_dataset(name)
+    (tmp_path / "list.csv").write_text("")
+    with pytest.raises(UnknownName, match=r"--dataset csv:.*list\.csv$"):
+        find_dataset(str(tmp_path / "list.csv"))
 
 
 def test_links_that_go_round_are_refused(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from extract.datasets import open_dataset
+from extract.datasets import open_dataset, warn_once
 from extract.datasets.imagenet import class_names
 from store.errors import BadValue
 
@@ -24,13 +25,15 @@ def test_labels_are_those_of_torchvisions_folders(make: Make) -> None:
 
 
 def test_the_classes_of_a_test_set_are_its_mask() -> None:
-    everything = class_names("imagenet")
+    everything, digests = class_names("imagenet"), []
     assert len(everything) == 1000
     assert everything == tuple(sorted(everything)) == class_names("imagenetv2") == class_names("imagenet-sketch")
     for name, first, last in (("imagenet-a", "n01498041", "n12267677"), ("imagenet-r", "n01443537", "n12267677")):
         covered = class_names(name)
         assert (len(covered), covered[0], covered[-1]) == (200, first, last)
         assert set(covered) <= set(everything)
+        digests.append(hashlib.sha256(" ".join(covered).encode()).hexdigest()[:16])
+    assert digests == ["ff8c384504d3ec59", "354baa0a46566aa6"]  # of TjuJianyu/RRL src/datasets.py's lists
     assert len(set(class_names("imagenet-a")) & set(class_names("imagenet-r"))) == 86
 
 
@@ -47,6 +50,20 @@ def test_the_other_test_sets_keep_wordnet_ids(make: Make, name: str, count: int)
     assert len(samples) == count
     for row, sample in enumerate(samples.ids):
         assert samples.targets["label"].classes[samples.label[row]] == sample.partition("/")[0]
+
+
+def test_a_part_names_its_own_archive(tmp_path: Path) -> None:
+    with pytest.raises(BadValue, match=r"Unpack imagenetv2-threshold0\.7\.tar\.gz of"):
+        open_dataset("imagenetv2", "test_threshold", tmp_path)
+
+
+def test_half_an_archive_is_told_of(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    root = make("imagenet-a")
+    warn_once.cache_clear()
+    for _ in range(2):
+        open_dataset("imagenet-a", "test", root)
+    assert caplog.text.count("were published") == 1
+    assert "imagenet-a/test: 12 images, 7500 were published; what is missing: python -m extract.dow" in caplog.text
 
 
 def test_what_is_missing_or_strange_is_named(make: Make, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ EPISODES = {
 def named(row: str, make: Make) -> tuple[str, Path]:
     """What --dataset says, and the data root of the made copy."""
     if ":" in row:
-        root = make("camelyon17")
+        root = make("own")
         return (f"csv:{root / 'list.csv'}" if row == "csv:FILE" else f"folder:{root / 'pets'}"), root
     return row, make(row) if DATASETS[row].folder else Path("unused")
 
@@ -100,19 +100,38 @@ def test_skipped_rows_are_masked(make: Make, tmp_path: Path, capsys: pytest.Capt
     (root / "inat18" / ids[3]).unlink()
     cut = root / "inat18" / ids[5]
     cut.write_bytes(cut.read_bytes()[:300])
-    flags = ["--backbone", "pixels", "--dataset", "inat18", "--data-root", str(root), "--store", str(store), "--json"]
-    assert extract([*flags, "--split", "train", "--skip-bad"]) == 0
-    assert [one["bad"] for one in json.loads(capsys.readouterr().out)] == [2]
-    features = open_features(store, "inat18", "train", "pixels")
-    assert features.shape == (22, 768)
+    flags = ["--dataset", "inat18", "--data-root", str(root), "--store", str(store), "--json"]
+    both = ["--backbone", "pixels,random:conv4w0.25"]
+    assert extract([*both, *flags, "--split", "train", "--skip-bad"]) == 0
+    assert [one["bad"] for one in json.loads(capsys.readouterr().out)] == [2, 2]
+    features = open_features(store, "inat18", "train", both[1])
+    assert features.shape[0] == 22
+    assert np.isfinite(features.read(slice(None))).all()
+    for part in features.parts:
+        assert sorted(part.manifest.bad_rows) == ["3", "5"]
+        assert part.manifest.bad_rows["3"].endswith("No such file or directory")
+        assert part.manifest.bad_rows["5"] == "OSError: Truncated File Read"
     assert [list(features.samples.ids).index(ids[row]) for row in (2, 4, 6)] == [2, 3, 4]
 
 
 def test_list_datasets_says_what_is_here(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     assert extract(["--list-datasets", "--data-root", str(make("cub"))]) == 0
-    present = {line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines()[2:]}
+    table, _, more = capsys.readouterr().out.partition("\n\n")
+    present = {line.split()[0]: line.split()[1] for line in table.splitlines()[2:]}
     assert set(present) == set(DATASETS)
     assert (present["cub"], present["inat18"], present["digits"], present["csv:FILE"]) == ("yes", "no", "yes", "yours")
+    assert all(row.credit in more for row in DATASETS.values() if row.folder)
+    assert "train_1perc,train_2perc" in more
+    assert extract(["--list-datasets", "--data-root", "/images", "--json"]) == 0
+    rows = {row["dataset"]: row for row in json.loads(capsys.readouterr().out)}
+    assert (rows["cub"]["place"], rows["cub"]["present"], rows["cub"]["classes"]) == ("/images/cub", "no", 200)
+
+
+def test_the_data_root_may_be_the_folder_of_the_dataset_itself(make: Make) -> None:
+    root = make("cub")
+    assert find_dataset("cub", root / "cub")[1] == root / "cub"
+    assert open_dataset("cub", "novel", root / "cub").samples.id == open_dataset("cub", "novel", root).samples.id
+    assert find_dataset("inat18", root / "cub")[1] == root / "cub/inat18"
 
 
 @pytest.mark.parametrize("name", DATASETS)

@@ -61,7 +61,7 @@ def test_what_is_no_image_is_refused() -> None:
     whole = encoded(Image.effect_noise((64, 64), 50).convert("RGB"), "JPEG")
     for data, why in (
         (b"", "the file is empty"),
-        (b"hello", "cannot identify"),
+        (b"<html>not found</html>", "not an image: it begins with b'<html>not found<'"),
         (whole[: len(whole) // 2], "truncated"),
     ):
         with pytest.raises(BadImage, match=why):
@@ -82,6 +82,13 @@ def test_decoding_keeps_order_and_says_what_is_bad() -> None:
     assert found[-1].pixels[recipes[0]][0].unique().tolist() == [39]
     assert found[-1].pixels[recipes[1]].shape == (3, 84, 84)
     assert found[0].content == content_hash(data[5])
+
+
+def test_a_picture_that_is_all_but_a_line_is_bad_and_not_a_flood_of_memory() -> None:
+    picture = np.zeros((1, 30000, 3), np.uint8)
+    found = prepare(Images(samples(1), lambda row: picture), 0, [RECIPES["imagenet_224"]])
+    assert found.bad == "30000 x 1 pixels are too narrow to be resized to 256"
+    assert not prepare(Images(samples(1), lambda row: picture), 0, [RECIPES["pixels_16"]]).bad
 
 
 def test_pictures_of_a_package_are_hashed_too() -> None:

@@ -42,6 +42,9 @@ def test_camelyon_and_the_imagenet_variants_have_theirs():
     assert for_dataset(own, "camelyon17").std == (0.228, 0.224, 0.225)
     assert for_dataset(own, "imagenetv2").std == (0.228, 0.224, 0.225)
     assert for_dataset(own, "imagenet-sketch").mean == (0.8249, 0.8246, 0.8243)
+    at_384 = for_dataset(RECIPES["imagenet_384"], "imagenetv2")
+    assert (at_384.std, at_384.crop, at_384.interpolation) == ((0.228, 0.224, 0.225), 384, "bicubic")
+    assert for_dataset(RECIPES["imagenet_384"], "imagenet-sketch").std == (0.2699, 0.2701, 0.2699)
 
 
 def test_other_datasets_and_other_recipes_stay_as_they_are():

@@ -19,7 +19,8 @@ NAMES = {"pixels": 0.4, "a": 0.5, "w2": 0.45, "a,b": 0.6, "a,b,c": 0.7, "$x_i^2$
 @pytest.fixture
 def filled(root, probed, fewshot):
     for name, top1 in NAMES.items():
-        write_record(root, probed(name, top1, per_group={"g1": top1, "g2": 0.3}, group="g"))
+        write_record(root, probed(name, top1, per_group={"g1": top1, "g2": 0.3}, group="g",
+                                  per_class={"x": top1, "y": 0.3}))  # fmt: skip
     write_record(root, probed("a,b (sub, logits)", 0.58, grid=[]))
     write_record(root, fewshot({"a": 0.3, "a,b": 0.4}))
     return root
@@ -30,7 +31,8 @@ def test_every_kind_is_drawn(filled, tmp_path, capsys) -> None:
     told = capsys.readouterr().out.split()
     kinds = {name.rsplit("/", 1)[1].split("-")[0] for name in told}
     assert kinds == {"cost", "transfer", "fewshot", "decay", "difference"}
-    assert len(told) == 2 * 6
+    assert sum("difference-class" in name for name in told) == sum("difference-group" in name for name in told) == 2
+    assert len(set(told)) == len(told) == 2 * 6
     for path in told:
         if path.endswith(".png"):
             with Image.open(path) as image:
