@@ -137,12 +137,12 @@ def _open(
     _check_same_backbones(splits)
     members = len(settings.weight_decay) * max(1, len(settings.lr)) * len(settings.seeds)
     if config.views == 1:
-        return hold(splits, config.memory, config.solver, len(classes), members)
+        return hold(splits, config.memory, config.solver, len(classes), members, settings.batch)
     views = {
         f"view {view}": open_split(root, config, config.train, blocks, classes, device, view)
         for view in range(config.views - 1, 0, -1)  # the last first: what it lacks is told with the --views to extract
     }
-    held, pairs = hold({**splits, **views}, config.memory, config.solver, len(classes), members)
+    held, pairs = hold({**splits, **views}, config.memory, config.solver, len(classes), members, settings.batch)
     pieces = tuple(held[role].data.pieces for role in ("train", *reversed(views)))
     train = replace(held["train"], data=replace(held["train"].data, views=pieces))
     return {**{role: held[role] for role in splits}, "train": train}, pairs
