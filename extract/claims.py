@@ -1,9 +1,9 @@
 """Which block next, when several processes fill the same feature sets without talking to each other.
 
-A rank does the blocks that are its own (block % size == rank), then helps out: it takes the last block of the longest
-share that is left, and never the only one of a share, which its owner is at. So every block has an owner, a lost rank
-costs one block, and nobody waits. Own blocks may be asked for ahead of time; help is chosen when the own ones are
-stored, by what is missing then: chosen ahead, ranks of equal speed would do each other's last block once more.
+A rank does the blocks that are its own (block % size == rank), then helps out: it takes the block that is furthest from
+its owner, the second helper the next, and never the first one of a share, which its owner is at. So every block has an
+owner, a lost rank costs one block, and nobody waits. Own blocks may be asked for ahead of time; help is chosen when the
+own ones are stored, by what is missing then: chosen ahead, ranks of equal speed would do each other's last block too.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -21,15 +21,18 @@ Set = TypeVar("Set", bound=Filling)
 
 
 def next_block(missing: Collection[int], rank: int, size: int, *, backwards: bool = False) -> int | None:
-    """The block that this rank should do next; None: the others have what is left."""
+    """The block that this rank should do next; None: others have what is left."""
     shares: dict[int, list[int]] = {}
     for block in sorted(missing):
         shares.setdefault(block % size, []).append(block)
     own = shares.pop(rank, [])
     if own:
         return own[-1] if backwards else own[0]
-    longest = max(shares.values(), key=len, default=[])
-    return longest[-1] if len(longest) > 1 else None
+    spare = sorted(
+        ((ahead, block) for share in shares.values() for ahead, block in enumerate(share) if ahead), reverse=True
+    )
+    helper = sum(other not in shares for other in range(rank))  # those whose share is done look at the same list
+    return spare[helper][1] if helper < len(spare) else None
 
 
 class Claims:

@@ -30,6 +30,7 @@ from store.fingerprint import Fingerprint
 from store.keys import FeatureKey, dataset_name
 from store.root import Root, open_root
 from store.runtime import Progress, rank, size, versions
+from store.tables import bytes_text
 from store.writer import BLOCK_ROWS, FeatureWriter, rows_of_block
 
 log = logging.getLogger("extract")
@@ -193,7 +194,7 @@ def check_room(root: Root, needed: int) -> None:
     free = root.free_bytes()
     if free is not None and needed > free:
         raise RootError(
-            f"store {root.url}: the features need {needed / 1e9:.2f} GB, but {free / 1e9:.2f} GB are free; "
+            f"store {root.url}: the features need {bytes_text(needed)}, but {bytes_text(free)} are free; "
             "free some room, give another --store, or extract fewer backbones at a time"
         )
 

@@ -7,7 +7,8 @@ from extract.backbones import BACKBONES, FAMILIES
 from extract.datasets import DATASETS, find_dataset, is_present
 from extract.models.costs import COSTS
 from extract.trained import trained_names
-from store.tables import table_or_json, text_table
+from store.runtime import rank, size
+from store.tables import bytes_text, table_or_json, text_table
 
 if TYPE_CHECKING:
     from extract.outcome import Made
@@ -85,21 +86,21 @@ def made_table(made: Sequence["Made"]) -> str:
         for m in made
     ]
     header = ("dataset", "split", "backbone", "view", "fingerprint", "images", "dim", "extracted", "bad", "state")
-    return text_table(header, rows)
+    lines = [f"process {rank()} of {size()}:"] if size() > 1 else []
+    lines.append(text_table(header, rows))
+    if any(m.state == "unfinished" for m in made):
+        lines.append("unfinished: other processes are at the rest; `python -m store ls` shows when it is committed")
+    return "\n".join(lines)
 
 
 def plan_table(planned: Sequence["Planned"]) -> str:
     rows = [
-        (p.dataset, p.split, p.backbone, p.view, p.missing, p.num_samples, _size(p.bytes), f"{p.seconds:.0f}")
+        (p.dataset, p.split, p.backbone, p.view, p.missing, p.num_samples, bytes_text(p.bytes), f"{p.seconds:.0f}")
         for p in planned
     ]
     header = ("dataset", "split", "backbone", "view", "to do", "images", "size", "seconds")
     size, seconds = sum(p.bytes for p in planned), sum(p.seconds for p in planned)
     free = planned[0].free_bytes if planned else None
-    room = "" if free is None else f", {_size(free)} are free"
-    total = f"{_size(size)} to write{room}; about {seconds / 60:.1f} minutes here, decoding included, one process"
+    room = "" if free is None else f", {bytes_text(free)} are free"
+    total = f"{bytes_text(size)} to write{room}; about {seconds / 60:.1f} minutes here, decoding included, one process"
     return f"{text_table(header, rows)}\n{total}"
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

@@ -44,7 +44,11 @@ def made_row(writer: FeatureWriter, view: int, extracted: int, bad: int, state: 
 
 
 def record(root: Root, config: ExtractConfig, made: Sequence[Made], seconds: Seconds, total: float) -> None:
-    images = sum(row.extracted for row in made)
+    passes: dict[tuple[str, str], int] = {}  # the sets of a split are fed from one decode
+    for row in made:
+        where = (row.dataset, row.split)
+        passes[where] = max(passes.get(where, 0), row.extracted)
+    images = sum(passes.values())
     features = [{name: getattr(m, name) for name in ("dataset", "split", "backbone", "fingerprint")} for m in made]
     metrics = {
         "images": images,

@@ -78,6 +78,11 @@ class Streamed:
             edge += high - low
         return out
 
+    def spare_memory(self) -> None:
+        """Leave nothing mapped after a read, for a budget of resident memory."""
+        for part in self.x.parts:
+            part.blocks.keep_maps = False
+
     def load(self, rows: np.ndarray, device: torch.device = CPU) -> Held:
         """These rows, ascending, into the memory of a device, a block at a time."""
         dtype = torch.float16 if self.dtype == np.float16 else torch.float32

@@ -27,6 +27,8 @@ FEW_PASSES = {"ridge", "nearest"}
 """Solvers that read the features a few times: holding them would save little."""
 RESERVE = 64 << 20
 """What allocators and the libraries' threads keep beside what is asked of them, measured."""
+BATCHES = 28
+"""Bytes for each row and column of a batch: one as it is read and normalised, and those that wait for a thread."""
 CHUNKS = 6
 """Copies of a chunk that are alive at once: as read, as float32, its logits and what they become."""
 
@@ -36,11 +38,9 @@ def lbfgs_bytes(dim: int, classes: int, members: int, pairs: int) -> int:
     return 4 * classes * (dim + 1) * (2 * pairs + 9 + 2 * members)
 
 
-LIBRARIES = {"sgd": 200 << 20, "cosine": 200 << 20}
-"""Bytes that a solver's imports take when it starts: torch.optim loads torch's compiler."""
 WORKSPACE: dict[str, Callable[[int, int, int], int]] = {
     "lbfgs": lambda dim, classes, members: lbfgs_bytes(dim, classes, members, PAIRS[0]),
-    "sgd": lambda dim, classes, members: 4 * 6 * members * classes * dim,
+    "sgd": lambda dim, classes, members: 4 * 7 * members * classes * dim,
     "cosine": lambda dim, classes, members: 4 * 7 * members * classes * dim,
     "ridge": lambda dim, classes, members: 20 * dim**2 + 60 * dim * max(classes, 1024) + 4 * members * classes * dim,
     "nearest": lambda dim, classes, _: 16 * classes * dim,
@@ -76,7 +76,7 @@ def _read(path: str) -> str:
 
 
 def hold(
-    splits: "dict[str, Split]", budget: int | None, solver: str, classes: int, members: int
+    splits: "dict[str, Split]", budget: int | None, solver: str, classes: int, members: int, batch: int = 256
 ) -> "tuple[dict[str, Split], int]":
     """Load the splits that fit, in the dtype they are stored in; the others stay on disk and are streamed. What fits in
     half of a GPU's free memory is loaded there.
@@ -97,8 +97,8 @@ def hold(
             raise BadValue(f"--solver {solver} copies all features: it cannot keep --memory; take lbfgs, sgd or ridge")
         x = next(iter(splits.values())).x
         blocks = x.stride * x.dim * 4
-        work = WORKSPACE[solver](dim, classes, members) + CHUNKS * CHUNK_BYTES + blocks + LIBRARIES.get(solver, 0)
-        work += RESERVE
+        work = WORKSPACE[solver](dim, classes, members) + CHUNKS * CHUNK_BYTES + blocks + RESERVE
+        work += BATCHES * batch * dim if solver in EPOCHS else 0
         left = budget - resident() - work
         if left < 0:
             raise BadValue(
@@ -115,6 +115,8 @@ def hold(
             loaded = source.load(rows, _place(split.data.device, size))
             split = replace(split, data=replace(split.data, pieces=((loaded, np.arange(len(rows))),)))  # noqa: PLW2901
         elif not few:
+            if budget is not None and isinstance(source, Streamed):
+                source.spare_memory()
             log.info("%s: %.2f GB do not fit in the memory given: streamed", role, size / 1e9)
         kept[role] = split
     pair = 8 * classes * (dim + 1)

@@ -22,6 +22,7 @@ from probe.splits import Split, class_names, open_split
 from probe.sub import average, only_block, together
 from store.errors import BadValue
 from store.features import backbones
+from store.fingerprint import IMPORTED
 from store.heads import load_head
 from store.keys import dataset_name
 from store.root import Root
@@ -136,12 +137,12 @@ def _open(
     _check_same_backbones(splits)
     members = len(settings.weight_decay) * max(1, len(settings.lr)) * len(settings.seeds)
     if config.views == 1:
-        return hold(splits, config.memory, config.solver, len(classes), members)
+        return hold(splits, config.memory, config.solver, len(classes), members, settings.batch)
     views = {
         f"view {view}": open_split(root, config, config.train, blocks, classes, device, view)
         for view in range(config.views - 1, 0, -1)  # the last first: what it lacks is told with the --views to extract
     }
-    held, pairs = hold({**splits, **views}, config.memory, config.solver, len(classes), members)
+    held, pairs = hold({**splits, **views}, config.memory, config.solver, len(classes), members, settings.batch)
     pieces = tuple(held[role].data.pieces for role in ("train", *reversed(views)))
     train = replace(held["train"], data=replace(held["train"].data, views=pieces))
     return {**{role: held[role] for role in splits}, "train": train}, pairs
@@ -154,12 +155,16 @@ def _classes(config: ProbeConfig, splits: Mapping[str, Split]) -> tuple[str, ...
 
 
 def _check_same_backbones(splits: Mapping[str, Split]) -> None:
-    """Raise `BadValue` where a backbone's weights differ between splits: one name, two networks."""
+    """Raise `BadValue` where a backbone's weights differ between splits: one name, two networks.
+
+    Of imported features no weights are known: each split comes from a file of its own.
+    """
     train = splits["train"].x.parts
     for role, split in splits.items():
         for one, other in zip(train, split.x.parts, strict=True):
             a, b = one.manifest, other.manifest
-            if a.parts["weights"] != b.parts["weights"]:
+            imported = IMPORTED in (a.parts["architecture"], b.parts["architecture"])
+            if not imported and a.parts["weights"] != b.parts["weights"]:
                 raise BadValue(
                     f"{a.backbone}: {a.dataset}/{a.split} and {b.dataset}/{b.split} ({role}) are of different weights; "
                     "name one by its fingerprint (a@3f9c), or extract them with the same"

@@ -65,6 +65,9 @@ class Blocks:
         self._name, self._frame = name, frame
         self._checked: set[int] = set()
         self._maps: dict[int, np.ndarray] = {}
+        self.keep_maps = True
+        """Whether blocks of which a few rows were read stay mapped. The system takes these pages back when it needs
+        them, but they count as this process's memory."""
 
     def rows(self, block: int) -> range:
         return range(block * self.block_rows, min((block + 1) * self.block_rows, self.shape[0]))
@@ -239,10 +242,10 @@ class Blocks:
                     out[order[a:b]] = found
 
     def _sparse(self, block: int) -> np.ndarray:
-        """A block of which a few rows are wanted; its map is kept, since such reads come again."""
+        """A block of which a few rows are wanted; its map is kept if it may be: such reads come again."""
         if block not in self._maps:
             body = self.read_block(block)
-            if self.root.path(self.key(block)) is None:
+            if not self.keep_maps or self.root.path(self.key(block)) is None:
                 return body
             if len(self._maps) >= _KEPT_MAPS:
                 self._maps.clear()

@@ -11,22 +11,14 @@ from pathlib import Path
 
 from store import inventory, verify
 from store.errors import BadValue, MissingFeatures
+from store.fingerprint import IMPORTED
 from store.inventory import COMMITTED, NEWER, UNFINISHED, WRITING, StoredSet
 from store.keys import FeatureKey, dataset_name
 from store.root import Root, open_root
 from store.runtime import Progress
-from store.tables import text_table
+from store.tables import bytes_text, text_table
 
 DAY_SECONDS = 86400.0
-
-
-def bytes_text(count: float) -> str:
-    """1234567 -> 1.2 MB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
 
 
 def _find(root: Root, options: Namespace) -> list[StoredSet]:
@@ -137,7 +129,7 @@ def _advice(root: Root, damaged: Sequence[StoredSet], repaired: bool) -> str:
         lines.append(f"  python -m store verify --repair {' '.join(stored.name for stored in damaged)}{place}")
     for stored in damaged:
         key, manifest = stored.key, stored.manifest
-        if manifest and manifest.parts.get("architecture") == "imported":
+        if manifest and manifest.parts.get("architecture") == IMPORTED:
             lines.append(f"  python -m store import FILE --backbone {key.backbone} "
                          f"--dataset {key.dataset} --split {key.split}{place}")  # fmt: skip
         else:

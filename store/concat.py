@@ -10,6 +10,7 @@ import numpy as np
 
 from store.errors import BadValue, MissingFeatures, SamplesMismatch
 from store.features import FeatureSet, backbones, num_rows, open_set
+from store.fingerprint import IMPORTED
 from store.keys import dataset_name
 from store.root import Root, open_root
 from store.samples import Samples
@@ -106,9 +107,11 @@ class Concat:
 def _check_same_samples(first: FeatureSet, part: FeatureSet) -> None:
     a, b = first.manifest, part.manifest
     if a.samples != b.samples:
+        mend = "Extract the older one again: the images of this split have changed"
+        if IMPORTED in (a.parts["architecture"], b.parts["architecture"]):
+            mend = "Imported features need the `ids` of the others, as `python -m store export` writes them"
         raise SamplesMismatch(
-            f"{a.key} and {b.key} list other samples: {first.samples.first_difference(part.samples)}. "
-            "Extract the older one again: the images of this split have changed"
+            f"{a.key} and {b.key} list other samples: {first.samples.first_difference(part.samples)}. {mend}"
         )
     if a.content != b.content:
         bad = np.union1d(first.bad_rows, part.bad_rows)

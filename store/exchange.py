@@ -1,6 +1,7 @@
 """Feature sets from files, and files from concatenations."""
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from store.concat import open_features
 from store.errors import BadFeatures, BadValue, UserError
 from store.features import FeatureSet
-from store.fingerprint import Fingerprint
+from store.fingerprint import IMPORTED, Fingerprint
 from store.formats import PORTION, READERS, Arrays, array_name, column_of, names_name, read_arrays, write_arrays
 from store.keys import FeatureKey
 from store.root import Root
@@ -20,8 +21,7 @@ from store.sample_files import load_samples, samples_folder
 from store.samples import Samples, Targets
 from store.writer import CONTENT_BYTES, DTYPES, FeatureWriter
 
-IMPORTED = "imported"
-"""The architecture that the fingerprint of an imported set names."""
+log = logging.getLogger("store")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +45,12 @@ def import_file(root: Root, path: Path, key: FeatureKey, options: ImportOptions)
     arrays = read_arrays(path)
     if options.labels:
         arrays["labels"] = _read_labels(options.labels)
+    _check_rows(path, arrays)
+    arrays = _in_stored_order(root, key, arrays)
     x, dim = arrays["features"], int(np.prod(arrays["features"].shape[1:], dtype=np.int64))
     if len(x.shape) < 2 or not dim or np.dtype(x.dtype).kind not in "fiub":
         raise BadValue(f"{path}: features are {x.shape} of {x.dtype}; needed are numbers, (N, D)")
-    samples = _samples(root, path, key, arrays)
+    samples = _samples(root, key, arrays)
     dtype = _pick_dtype(np.dtype(x.dtype), options.dtype)
     exact = options.dtype is None
 
@@ -126,13 +128,17 @@ def _read_labels(path: Path) -> np.ndarray:
     return labels
 
 
-def _samples(root: Root, path: Path, key: FeatureKey, arrays: Arrays) -> Samples:
-    count = arrays["features"].shape[0]
+def _check_rows(path: Path, arrays: Arrays) -> None:
+    count = len(arrays["features"]) if arrays["features"].shape else 0
     if not count:
         raise BadValue(f"{path} has no rows")
     for name, array in arrays.items():
         if name != "features" and (column_of(name) or name in ("ids", "sizes")) and array.shape != (count,):
             raise BadValue(f"{path}: {name} has the shape {array.shape}, but there are {count} rows of features")
+
+
+def _samples(root: Root, key: FeatureKey, arrays: Arrays) -> Samples:
+    count = arrays["features"].shape[0]
     targets = {column: _targets(column, arrays) for name in arrays if (column := column_of(name))}
     if "ids" not in arrays:
         ids = [f"{row:0{len(str(count - 1))}d}" for row in range(count)]
@@ -163,6 +169,21 @@ def _stored(root: Root, key: FeatureKey) -> Iterator[Samples]:
     times = {name: root.times(f"{below}/{name}").get("samples.json") for name in root.list(below)}
     for name, _ in sorted((item for item in times.items() if item[1]), key=lambda item: item[1] or 0):
         yield load_samples(root, key.dataset, key.split, name)
+
+
+def _in_stored_order(root: Root, key: FeatureKey, arrays: Arrays) -> Arrays:
+    """Where the store has the same ids in another order, all of the file in that order, in memory: so it joins."""
+    place = {str(name): row for row, name in enumerate(arrays.get("ids", np.empty(0)).tolist())}
+    order = np.arange(len(place))
+    for listed in _stored(root, key):
+        ids = list(listed.ids)
+        if len(ids) == len(place) == len(arrays["ids"]) and place.keys() == set(ids):
+            order = np.array([place[name] for name in ids])
+    if np.array_equal(order, np.arange(len(order))):
+        return arrays
+    log.info("the rows are put into the order of the samples in the store, by their ids")
+    rows = [name for name in arrays if name in ("features", "ids", "sizes") or column_of(name)]
+    return {**arrays, **{name: np.asarray(arrays[name][:])[order] for name in rows}}
 
 
 def _stored_sizes(root: Root, key: FeatureKey, ids: list[str]) -> np.ndarray:

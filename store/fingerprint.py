@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+IMPORTED = "imported"
+"""The architecture of features from a file: what made them, their weights above all, is not known."""
 RECIPE_VERSION = 1
 """Raised when the meaning of a recipe changes although its fields do not."""
 

@@ -12,11 +12,6 @@ DRO_STEP = 0.01
 """Of groupDRO's weights, as in WILDS."""
 
 
-def erm_weights(risks_G: Any) -> Any:
-    """(..., G) of 1 / G: every group counts the same, however large it is."""
-    return 0 * risks_G + 1 / risks_G.shape[-1]
-
-
 def unbiased_variance(risks_G: Any) -> Any:
     """(...,) sum (R_g - mean)^2 / (G - 1): what torch.var gives."""
     count = risks_G.shape[-1]

@@ -89,8 +89,7 @@ class Network:
                     plain.close()
             self._forward = self._make(self.precision)
             if self._far(self._forward, recipe):
-                self._fall_back()
-                self._far(self._forward, recipe)
+                self._forward = self._fall_back(recipe)
         return self._forward
 
     def batch_size(self, asked: int | None) -> int:
@@ -146,12 +145,18 @@ class Network:
             fold_batchnorm(self.loaded.net, keep={tap.layer for tap in self.taps})
         return Forward(self._tapped(), sum(self.dims), self.device, precision, fold=False)
 
-    def _fall_back(self) -> None:
+    def _fall_back(self, recipe: Recipe) -> Forward:
+        """Float32, with batch normalisation folded if that is not what was wrong."""
         cosine = min(error["cosine"] for error in self.errors)
         far = f"{self.loaded.name} in {self.precision}: the cosine with float32 is {cosine:.5f}"
         if self.precision != "fp32" and not self._auto:
             raise BadValue(f"{far}, must be at least {MIN_COSINE}: --precision auto or fp32")
-        log.warning("%s, less than %s: falling back to plain float32", far, MIN_COSINE)
-        self.loaded = self._load()
+        log.warning("%s, less than %s: falling back to float32", far, MIN_COSINE)
+        ways = (True, False) if self.precision != "fp32" else (False,)
         self.precision = "fp32"
-        self._forward = self._make("fp32", fold=False)
+        for fold in ways:
+            self.loaded = self._load()
+            forward = self._make("fp32", fold=fold)
+            if not self._far(forward, recipe):
+                break
+        return forward

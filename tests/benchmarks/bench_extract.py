@@ -209,42 +209,6 @@ def several_backbones(folder: Path, repeats: int) -> None:
     line("three small backbones from one decode", found["together"], "s", found["apart"] / found["together"], "> 1")
 
 
-SHARED = """
-import sys
-from extract.forward.allocator import keep_memory
-keep_memory()
-from extract.config import ExtractConfig
-from extract.extractor import run
-name, folder, store, workers = sys.argv[1:]
-print("ready", flush=True)
-sys.stdin.readline()
-run(ExtractConfig(backbone=(name,), dataset=("folder:" + folder,), split=("train",), store=store, workers=int(workers),
-                  block_rows=64))
-"""
-
-
-def processes(name: str, folder: Path, repeats: int) -> None:
-    """Two processes of one thread against one process of two threads; all begin when the last has imported torch."""
-
-    def measure(count: int) -> float:
-        with tempfile.TemporaryDirectory() as store:
-            command = [sys.executable, "-c", SHARED, name, str(folder), store, str(2 // count)]
-            shared = os.environ | {"WORLD_SIZE": str(count), "OMP_NUM_THREADS": str(2 // count)}
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": TOP}
-            running = [subprocess.Popen(command, env=shared | {"RANK": str(rank)}, **pipes) for rank in range(count)]
-            assert [process.stdout.readline() for process in running] == ["ready\n"] * count
-            start = time.perf_counter()
-            for process in running:
-                process.stdin.write("\n")
-                process.stdin.flush()
-            assert [process.wait() for process in running] == [0] * count
-            return time.perf_counter() - start
-
-    found = in_turn(repeats, one=lambda: measure(1), two=lambda: measure(2))
-    line("one process, two threads", found["one"], "s", 1.0, "peer")
-    line("two processes, one thread each", found["two"], "s", found["one"] / found["two"], ">= 1")
-
-
 def flat_memory(count: int) -> None:
     """Peak memory after a tenth of the images and after all, the same pictures again and again."""
     script = f"""
@@ -279,7 +243,7 @@ def main() -> None:
     parser.add_argument("--memory-images", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--backbone", default="random:resnet50")
-    parser.add_argument("--only", nargs="*", help="model, pipeline, several, processes, memory")
+    parser.add_argument("--only", nargs="*", help="model, pipeline, several, memory")
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads\n")
     print("| what | median | ratio | goal |\n|---|---|---|---|")
@@ -289,7 +253,6 @@ def main() -> None:
             "model": lambda: forward_path(options.backbone, options.repeats),
             "pipeline": lambda: end_to_end(options.backbone, images, options.repeats),
             "several": lambda: several_backbones(images, options.repeats),
-            "processes": lambda: processes(options.backbone, images, options.repeats),
             "memory": lambda: flat_memory(options.memory_images),
         }
         for part in options.only or parts:

@@ -1,4 +1,4 @@
-"""A web server on loopback that misbehaves as told; small networks that are trained once for all tests."""
+"""A web server on loopback that misbehaves as told; small networks that are trained once for all tests; pictures."""
 
 import hashlib
 import threading

@@ -22,6 +22,8 @@ def test_own_blocks_first_then_the_end_of_the_longest_share() -> None:
     assert next_block(range(8), 1, 4) == 1
     assert next_block(range(8), 1, 4, backwards=True) == 5
     assert next_block([0, 4, 8, 2, 6], 1, 4) == 8
+    assert next_block([0, 4, 8, 2, 6], 3, 4) == 6, "rank 1 helps too"
+    assert next_block([0, 4, 2], 3, 4) is None, "rank 1 is at the only one that can be spared"
     assert next_block([0, 2], 1, 4) is None, "a share's only block is being done by its owner"
     assert next_block([], 0, 1) is None
 
@@ -71,6 +73,16 @@ def test_a_lost_rank_costs_one_block() -> None:
             made.stored.add(block)
     assert made.missing() == [2]
     assert [block for block, _ in Claims([made], 2, 4).own()] == [2]
+
+
+def test_helpers_that_look_at_the_same_time_do_other_blocks() -> None:
+    made, done = Made(40, {block for block in range(40) if block % 4 != 2}), []
+    helpers = [Claims([made], rank, 4) for rank in (0, 1, 3)]
+    while blocks := [found[0] for one in helpers if (found := next(one.help(), None))]:
+        made.stored.update(blocks)
+        done += blocks
+    assert len(done) == len(set(done)) == 9
+    assert made.missing() == [2], "the lost rank was at it"
 
 
 def test_sets_that_lack_different_blocks_share_the_decoding() -> None:

@@ -27,6 +27,8 @@ def test_features_are_those_of_the_network_on_each_image(pictures: Path, tmp_pat
         (NET, 40, 40, "extracted"),
         ("pixels", 40, 40, "extracted"),
     ]
+    (record,) = read_records(open_root(tmp_path), "extract")
+    assert record.metrics["images"] == 40, "both were fed from one decode"
     x = open_features(str(tmp_path), f"folder:{pictures}", "train", f"{NET},pixels")
     loaded = load(NET)
     recipe = loaded.recipe

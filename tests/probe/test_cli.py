@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from probe.cli import main, size
+from store.cli import main as store
 from store.errors import BadValue, MissingFeatures, UnknownName
 from store.heads import StoredHead, load_head, save_head
 from store.records import read_records
@@ -38,6 +39,15 @@ def test_a_group_column_gives_a_line_for_each_group(stored, capsys) -> None:
     assert [line.split()[:2] for line in lines] == [["0", "60"], ["1", "60"]]
     worst = min(lines, key=lambda line: float(line.split()[2])).split()
     assert f"{worst[2]} ({worst[0]})" in text
+
+
+def test_imported_features_are_probed_though_each_split_has_a_file_of_its_own(stored, tmp_path, capsys) -> None:
+    for split in ("train", "val", "test"):
+        where = [str(tmp_path / f"{split}.npz"), "--dataset", "openmoji", "--split", split, "--store", stored]
+        assert store(["export", *where, "--features", "a"]) == 0
+        assert store(["import", *where, "--backbone", "x"]) == 0
+    capsys.readouterr()
+    assert run_json(capsys, "--features", "x,b", "--store", stored)["dim"] == 16
 
 
 def run_json(capsys, *argv):
@@ -283,4 +293,4 @@ def test_a_val_split_that_is_named_must_be_there(stored, capsys) -> None:
 def test_list_shows_every_solver(capsys) -> None:
     assert main(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines][:3] == ["lbfgs", "sgd", "cosine"]
+    assert [line.split()[0] for line in lines][2:5] == ["lbfgs", "sgd", "cosine"]

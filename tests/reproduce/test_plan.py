@@ -62,7 +62,7 @@ def test_the_table_replaces_its_own_section_alone(tmp_path: Path) -> None:
     assert text.startswith("# Results\n\n## Before\n\nx\n\n")
     assert text.endswith("## After\n\ny\n")
     assert "stale" not in text
-    assert "its fastest repeat: fashion 300 s)" in text
+    assert "10 minutes; its fastest repeat: fashion 300 s)" in text
     assert "| linear probe: CAT2 | 85.50 ± 6.36 | 43.3 |" in text
     assert "| (a) CAT5 > five trained jointly | -5.00 ± 0.00 | no, the opposite (0 of 2 repeats) |" in text
     assert "| (a) CAT2 > one network | +5.50 ± 6.36 | unclear (2 of 2 repeats) |" in text

@@ -132,8 +132,8 @@ def test_imported_features_join_extracted_ones(root, make_set, tmp_path) -> None
     assert np.array_equal(x.read(), np.hstack([X, X * 2]))
     np.savez(tmp_path / "x.npz", features=X * 3, ids=np.array(list(old.samples.ids))[::-1])
     import_file(root, tmp_path / "x.npz", FeatureKey("toy", "train", "turned"), ImportOptions())
-    with pytest.raises(SamplesMismatch, match="list other samples"):
-        open_features(root, "toy", "train", "a,turned")
+    turned = open_features(root, "toy", "train", "a,turned").read(), np.hstack([X, (X * 3)[::-1]])
+    assert np.array_equal(*turned), "in the order of the ids that are there"
 
 
 def test_other_labels_of_the_same_samples_are_refused(root, tmp_path) -> None:
@@ -274,3 +274,22 @@ def test_export_by_command(root, make_set, tmp_path, capsys) -> None:
     with np.load(tmp_path / "x.npz") as file:
         assert np.array_equal(file["features"], np.hstack([X, X]))
         assert np.array_equal(file["labels"], LABELS)
+
+
+def test_rows_are_put_into_the_order_of_the_samples_that_are_there(root, make_set, tmp_path) -> None:
+    make_set(X, {"label": LABELS})
+    export_file(root, tmp_path / "x.npz", "toy", "train", "a")
+    order = np.random.default_rng(1).permutation(50)
+    with np.load(tmp_path / "x.npz") as file:
+        ids, labels = file["ids"], file["labels"]
+    np.savez(tmp_path / "other.npz", features=X[order], ids=ids[order], labels=labels[order])
+    take(root, tmp_path / "other.npz")
+    joined = open_features(root, "toy", "train", "a,new")
+    assert np.array_equal(joined.read(), np.hstack([X, X]))
+    np.savez(tmp_path / "none.npz", features=X)
+    import_file(root, tmp_path / "none.npz", FeatureKey("toy", "train", "none"), ImportOptions())
+    with pytest.raises(SamplesMismatch, match="Imported features need the `ids` of the others"):
+        open_features(root, "toy", "train", "a,none")
+    np.savez(tmp_path / "short.npz", features=X, ids=ids[order][:20], labels=labels)
+    with pytest.raises(BadValue, match=r"ids has the shape \(20,\), but there are 50 rows"):
+        take(root, tmp_path / "short.npz")

@@ -108,14 +108,18 @@ def make_camelyon17(root: Path) -> None:
         rows.append((k, patient, node, x, y, tumor, 10 * center + k % 2, center, int(k % 7 == 0)))
         name = f"patient_{patient}_node_{node}"
         picture(top / f"patches/{name}/patch_{name}_x_{x}_y_{y}.png", tumor, k, side=96)
-    listed = [("path", "label", "hospital")]
-    for k in range(90):  # the same kinds of images in folders and in a list
-        file = picture(root / f"pets/{'cat' if k % 2 else 'dog'}/{k}.png", k % 2, k)
-        listed.append((str(file.relative_to(root)), file.parent.name, str(k % 3)))
-    write_csv(root / "list.csv", listed)
     header = ("", "patient", "node", "x_coord", "y_coord", "tumor", "slide", "center", "split")
     write_csv(top / "metadata.csv", [header, *rows])
     put(top / "RELEASE_v1.0.txt", "")
+
+
+def make_own(root: Path) -> None:
+    """The same images in folders, pets/, and in a list, list.csv."""
+    listed: list[tuple[object, ...]] = [("path", "label", "hospital")]
+    for k in range(90):
+        file = picture(root / f"pets/{'cat' if k % 2 else 'dog'}/{k}.png", k % 2, k)
+        listed.append((str(file.relative_to(root)), file.parent.name, str(k % 3)))
+    write_csv(root / "list.csv", listed)
 
 
 def write_csv(file: Path, rows: list[tuple[object, ...]]) -> Path:
@@ -215,6 +219,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "inat18": make_inat18,
     "miniimagenet": make_miniimagenet,
     "cub": make_cub,
+    "own": make_own,
 }
 
 

@@ -47,7 +47,7 @@ EPISODES = {
 def named(row: str, make: Make) -> tuple[str, Path]:
     """What --dataset says, and the data root of the made copy."""
     if ":" in row:
-        root = make("camelyon17")
+        root = make("own")
         return (f"csv:{root / 'list.csv'}" if row == "csv:FILE" else f"folder:{root / 'pets'}"), root
     return row, make(row) if DATASETS[row].folder else Path("unused")
 
@@ -100,11 +100,17 @@ def test_skipped_rows_are_masked(make: Make, tmp_path: Path, capsys: pytest.Capt
     (root / "inat18" / ids[3]).unlink()
     cut = root / "inat18" / ids[5]
     cut.write_bytes(cut.read_bytes()[:300])
-    flags = ["--backbone", "pixels", "--dataset", "inat18", "--data-root", str(root), "--store", str(store), "--json"]
-    assert extract([*flags, "--split", "train", "--skip-bad"]) == 0
-    assert [one["bad"] for one in json.loads(capsys.readouterr().out)] == [2]
-    features = open_features(store, "inat18", "train", "pixels")
-    assert features.shape == (22, 768)
+    flags = ["--dataset", "inat18", "--data-root", str(root), "--store", str(store), "--json"]
+    both = ["--backbone", "pixels,random:conv4w0.25"]
+    assert extract([*both, *flags, "--split", "train", "--skip-bad"]) == 0
+    assert [one["bad"] for one in json.loads(capsys.readouterr().out)] == [2, 2]
+    features = open_features(store, "inat18", "train", both[1])
+    assert features.shape[0] == 22
+    assert np.isfinite(features.read(slice(None))).all()
+    for part in features.parts:
+        assert sorted(part.manifest.bad_rows) == ["3", "5"]
+        assert part.manifest.bad_rows["3"].endswith("No such file or directory")
+        assert part.manifest.bad_rows["5"] == "OSError: Truncated File Read"
     assert [list(features.samples.ids).index(ids[row]) for row in (2, 4, 6)] == [2, 3, 4]
 
 

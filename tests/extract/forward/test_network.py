@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,3 +57,26 @@ def test_bad_images_are_passed_over() -> None:
     net = Network(loaded, CPU, "fp32")
     net.ready(images(*range(30)), PIXELS)
     assert net.errors == [{}]
+
+
+@pytest.mark.parametrize(("sound", "folded"), [(True, 1), (False, 0)])
+def test_the_fallback_keeps_folding_unless_that_was_wrong(
+    monkeypatch: pytest.MonkeyPatch, *, sound: bool, folded: int
+) -> None:
+    """Float32 with folded batch normalisation is faster, and is checked as well."""
+
+    class Folds(Fragile):
+        turned = False
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return -super().forward(x) if self.turned else super().forward(x)
+
+    def fold(net: Folds, keep: object = ()) -> None:
+        net.folded, net.turned = 1, not sound
+
+    monkeypatch.setattr("extract.forward.network.pick_precision", lambda asked, device: "bf16")
+    monkeypatch.setattr("extract.forward.network.fold_batchnorm", fold)
+    net = Network(lambda: replace(loaded(), filled=Folds), CPU, "auto")
+    forward = net.ready(images(), PIXELS)
+    assert net.errors[0]["cosine"] == 1.0
+    assert getattr(forward.net, "folded", 0) == folded

@@ -2,7 +2,6 @@ import io
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from extract.datasets.common import Images
@@ -83,22 +82,6 @@ def test_decoding_keeps_order_and_says_what_is_bad() -> None:
     assert found[-1].pixels[recipes[0]][0].unique().tolist() == [39]
     assert found[-1].pixels[recipes[1]].shape == (3, 84, 84)
     assert found[0].content == content_hash(data[5])
-
-
-def test_decoding_threads_compute_alone_and_leave_the_others_as_they_were() -> None:
-    seen, before = set(), torch.get_num_threads()
-
-    def read(_row: int) -> bytes:
-        seen.add(torch.get_num_threads())
-        return encoded(Image.new("RGB", (9, 9)))
-
-    torch.set_num_threads(2)
-    try:
-        jobs = [(row, [RECIPES["pixels_16"]]) for row in range(4)]
-        assert len(list(decoded(Images(samples(4), read), jobs, workers=2, ahead=2))) == 4
-        assert (seen, torch.get_num_threads()) == ({1}, 2)
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_a_picture_that_is_all_but_a_line_is_bad_and_not_a_flood_of_memory() -> None:
