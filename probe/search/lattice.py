@@ -158,9 +158,7 @@ class Sweep:
         right = self._room("equations", len(factor), sum(part.shape[1] for part in parts), factor.dtype)
         torch.cat(parts, 1, out=right)
         torch.linalg.solve_triangular(factor, right, upper=False, out=right)
-        cross, *halves = right.split(
-            [state.cross[block].shape[1], *(state.gram[j, j].shape[0] for j in child.later)], 1
-        )
+        cross, *halves = torch.split(right, [part.shape[1] for part in parts], 1)
         return _Step(block, factor, dict(zip(child.later, halves, strict=True)), cross)
 
     def _below(self, step: _Step, child: Node, state: _State, taken: list[Tensor] | None) -> _State:
@@ -182,7 +180,8 @@ class Sweep:
 
     def _residual(self, step: _Step, child: Node, state: _State, taken: list[Tensor] | None) -> dict[int, Tensor]:
         """Where `taken` is None, the rows of `state` are overwritten."""
-        own = self._room("rows", *state.rows[step.block].shape, self.kind).copy_(state.rows[step.block])
+        before = state.rows[step.block]
+        own = self._room("rows", len(before), before.shape[1], self.kind).copy_(before)
         torch.linalg.solve_triangular(step.factor.to(self.kind), own, upper=False, out=own)
         residual = {}
         for j in child.later:
