@@ -7,6 +7,7 @@ from extract.backbones import BACKBONES, FAMILIES
 from extract.datasets import DATASETS, find_dataset, is_present
 from extract.models.costs import COSTS
 from extract.trained import trained_names
+from store.runtime import rank, size
 from store.tables import bytes_text, table_or_json, text_table
 
 if TYPE_CHECKING:
@@ -85,7 +86,11 @@ def made_table(made: Sequence["Made"]) -> str:
         for m in made
     ]
     header = ("dataset", "split", "backbone", "view", "fingerprint", "images", "dim", "extracted", "bad", "state")
-    return text_table(header, rows)
+    lines = [f"process {rank()} of {size()}:"] if size() > 1 else []
+    lines.append(text_table(header, rows))
+    if any(m.state == "unfinished" for m in made):
+        lines.append("unfinished: other processes are at the rest; `python -m store ls` shows when it is committed")
+    return "\n".join(lines)
 
 
 def plan_table(planned: Sequence["Planned"]) -> str:

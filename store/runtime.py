@@ -1,5 +1,6 @@
 """What every command shares: rank and size, logging, progress, versions."""
 
+import errno
 import logging
 import os
 import platform
@@ -57,13 +58,18 @@ def run_command(prog: str, main: Callable[[Sequence[str] | None], int], argv: Se
     except UserError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"{prog}: stopped; what is complete is kept: run the same command again", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # `| head`
         with open(os.devnull, "w") as nowhere:  # noqa: PTH123
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"{prog}: a name is too long for this file system: {str(error.filename)[:80]}...", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{prog}: stopped; what is complete is kept: run the same command again", file=sys.stderr)
+        return 130
 
 
 class Progress:

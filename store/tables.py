@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Columns padded to their widest cell, two spaces apart; numbers to the right, with a rule below the header."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    header, cells = [printable(head) for head in header], [[printable(str(cell)) for cell in row] for row in rows]
     widths = [max(len(head), *(len(row[i]) for row in cells), 0) for i, head in enumerate(header)]
     right = [bool(rows) and all(_is_number(row[i]) for row in cells) for i in range(len(header))]
 
@@ -15,6 +15,11 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         return "  ".join(padded).rstrip()
 
     return "\n".join([line(header), "  ".join("-" * w for w in widths), *(line(row) for row in cells)])
+
+
+def printable(text: str) -> str:
+    """Control characters, which could move a terminal's cursor or break a line, as a question mark."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 
 def table_or_json(header: Sequence[str], rows: Sequence[Sequence[object]], *, as_json: bool) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from store.tables import text_table
+from store.tables import printable, text_table
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,6 @@ def value_cell(value: Any) -> Cell:
     if isinstance(value, float):
         return Cell(f"{value:.4g}", value)
     return Cell(str(value), value if isinstance(value, int | str) else str(value))
-
-
-def printable(text: str) -> str:
-    """Control characters, which could move a terminal's cursor or break a line, as a question mark."""
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def to_text(table: Table) -> str:

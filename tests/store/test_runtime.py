@@ -1,3 +1,4 @@
+import errno
 import logging
 
 import pytest
@@ -37,6 +38,8 @@ def test_what_a_command_exits_with(capsys) -> None:
     assert capsys.readouterr().err == "probe: no such thing; run that\n"
     assert run_command("probe", raising(KeyboardInterrupt())) == 130
     assert "run the same command again" in capsys.readouterr().err
+    assert run_command("probe", raising(OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300))) == 2
+    assert "a name is too long for this file system: xxx" in capsys.readouterr().err
     with pytest.raises(ZeroDivisionError):
         run_command("probe", raising(ZeroDivisionError()))
 
