@@ -53,7 +53,10 @@ def tree(wanted: Iterable[Subset], order: Sequence[int]) -> Node:
 
 @dataclass(frozen=True)
 class _Step:
-    """One block on the way from the last carried node: L L' = its Schur complement."""
+    """One block on the way from the last carried node: L L' = its Schur complement.
+
+    The next step overwrites `half` and `cross`: a path keeps copies.
+    """
 
     block: int
     factor: Tensor
@@ -94,6 +97,7 @@ class Sweep:
         self.normal, self.rows, self.kind = normal, dict(enumerate(rows)), rows[0].dtype
         self._floor: dict[int, Tensor] = {}
         self._free: dict[tuple[torch.Size, torch.dtype], list[Tensor]] = {}
+        self._rooms: dict[str, Tensor] = {}
 
     def __call__(self, top: Node, weight_decay: float, use: Use) -> None:
         """Hand the logits of every wanted subset to `use`.
@@ -129,7 +133,9 @@ class Sweep:
                 if carry:
                     rows = self._residual(step, child, state, None if last and state.own_rows else taken)
                     kept = self._copy(logits, taken)
-                    below = replace(below, rows=rows, logits=kept, path=(), own_rows=True)
+                    below = replace(below, rows=rows, logits=kept, own_rows=True)
+                else:
+                    below = replace(below, path=(*state.path, self._short(step)))
             if child.subset is not None:
                 use(child.subset, logits)
             del step
@@ -148,11 +154,11 @@ class Sweep:
         factor, info = torch.linalg.cholesky_ex(state.gram[block, block])
         if int(info) or bool((factor.diagonal().square() <= self._floor[block]).any()):
             raise ArithmeticError
-        right = torch.cat([state.cross[block], *(state.gram[block, j] for j in child.later)], 1)
-        right = torch.linalg.solve_triangular(factor, right, upper=False)
-        cross, *halves = right.split(
-            [state.cross[block].shape[1], *(state.gram[j, j].shape[0] for j in child.later)], 1
-        )
+        parts = [state.cross[block], *(state.gram[block, j] for j in child.later)]
+        right = self._room("equations", len(factor), sum(part.shape[1] for part in parts), factor.dtype)
+        torch.cat(parts, 1, out=right)
+        torch.linalg.solve_triangular(factor, right, upper=False, out=right)
+        cross, *halves = torch.split(right, [part.shape[1] for part in parts], 1)
         return _Step(block, factor, dict(zip(child.later, halves, strict=True)), cross)
 
     def _below(self, step: _Step, child: Node, state: _State, taken: list[Tensor] | None) -> _State:
@@ -165,13 +171,18 @@ class Sweep:
                 room = old if taken is None else self._take(old.shape, old.dtype, taken)
                 gram[j, k] = torch.addmm(old, half[j].T, half[k], alpha=-1, out=room)
         cross = {j: state.cross[j] - half[j].T @ step.cross for j in later}
-        short = {j: value.to(self.kind) for j, value in half.items()}
-        path = (*state.path, _Step(step.block, step.factor.to(self.kind), short, step.cross.to(self.kind)))
-        return _State(gram, cross, state.rows, state.logits, path, own=True)
+        return _State(gram, cross, state.rows, state.logits, own=True)
+
+    def _short(self, step: _Step) -> _Step:
+        """A copy in the rows' dtype."""
+        half = {j: value.to(self.kind, copy=True) for j, value in step.half.items()}
+        return _Step(step.block, step.factor.to(self.kind), half, step.cross.to(self.kind, copy=True))
 
     def _residual(self, step: _Step, child: Node, state: _State, taken: list[Tensor] | None) -> dict[int, Tensor]:
         """Where `taken` is None, the rows of `state` are overwritten."""
-        own = torch.linalg.solve_triangular(step.factor.to(self.kind), state.rows[step.block], upper=False)
+        before = state.rows[step.block]
+        own = self._room("rows", len(before), before.shape[1], self.kind).copy_(before)
+        torch.linalg.solve_triangular(step.factor.to(self.kind), own, upper=False, out=own)
         residual = {}
         for j in child.later:
             old = state.rows[j]
@@ -191,6 +202,14 @@ class Sweep:
             weights.append((step.block, weight))
             logits.addmm_(weight.T, state.rows[step.block])
         return logits
+
+    def _room(self, use: str, rows: int, columns: int, kind: torch.dtype) -> Tensor:
+        """(rows, columns) until the next call with this `use`: one room for all steps, since an allocator does not give
+        back what large tensors of ever other sizes leave behind.
+        """
+        if use not in self._rooms or self._rooms[use].numel() < rows * columns:
+            self._rooms[use] = torch.empty(rows * columns, dtype=kind, device=self.rows[0].device)
+        return self._rooms[use][: rows * columns].view(rows, columns)
 
     def _copy(self, value: Tensor, taken: list[Tensor]) -> Tensor:
         return self._take(value.shape, value.dtype, taken).copy_(value)

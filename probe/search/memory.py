@@ -55,9 +55,10 @@ def walk_bytes(dims: Sequence[int], classes: int) -> tuple[int, int]:
     """What one walk takes in any order of the blocks, and what each scored row adds to it."""
     dims = sorted(dims)  # narrow blocks first leave most behind them
     behind = [_pairs(dims[k:]) for k in range(len(dims) + 1)]
-    factors = sum(12 * dim * (dim + sum(dims[k:])) for k, dim in enumerate(dims))
+    widest = dims[-1]
+    factors = 8 * widest * (sum(dims) + classes) + sum(4 * dim * (dim + sum(dims[k:])) for k, dim in enumerate(dims))
     columns = [sum(dims[k:]) for k in range(len(dims) + 1)]
-    return 8 * _copies(behind) + factors, 4 * _copies(columns) + 4 * classes * (2 * len(dims) + 1)
+    return 8 * _copies(behind) + factors, 4 * (_copies(columns) + widest + classes * (2 * len(dims) + 1))
 
 
 def _copies(behind: Sequence[int]) -> int:

@@ -4,6 +4,7 @@ import json
 import logging
 import shlex
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import IO, Any
 
@@ -65,9 +66,10 @@ def search(root: Root, config: SearchConfig) -> dict[str, Any]:
     several, made = rounds(root, found, probing, device)
     times.append(time.monotonic())
     scorer = Scorer(several, config.weight_decay, chunk=plan.chunk, threads=plan.threads)
+    del several  # the scorer holds what it needs of them
     scores = _explore(scorer, config, found.dims, largest)
     times.append(time.monotonic())
-    metrics = {**_summary(found, scores, several, largest, config), "blocks_made": made}
+    metrics = {**_summary(found, scores, scorer.rounds, largest, config), "blocks_made": made}
     metrics |= _confirm(root, config, probing, metrics["subsets"])
     times.append(time.monotonic())
     best = metrics["subsets"][0]["features"]
@@ -119,7 +121,7 @@ def _explore(scorer: Scorer, config: SearchConfig, dims: list[int], largest: int
 
 
 def _summary(
-    found: Candidates, scores: Found, several: list[Scored], largest: int, config: SearchConfig
+    found: Candidates, scores: Found, several: Sequence[Scored], largest: int, config: SearchConfig
 ) -> dict[str, Any]:
     count, names = len(found.blocks), list(map(str, found.blocks))
     chance = np.concatenate([one.y_N == int(one.normal.mean_C.argmax()) for one in several])

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -52,6 +52,8 @@ class Scorer:
         self.device = rounds[0].normal.mean_C.device
         self._parts = [(r, start) for r, one in enumerate(rounds) for start in range(0, len(one.y_N), self.chunk)]
         self._first = self._prepared(*self._parts[0]) if len(self._parts) == 1 else None
+        if self._first:  # takes their place
+            self.rounds = [replace(rounds[0], x_ND=np.empty((0, rounds[0].x_ND.shape[1]), rounds[0].x_ND.dtype))]
         self._stop = threading.Event()
         self._sweeps: dict[int, tuple[tuple[int, int], Sweep]] = {}
 
