@@ -57,5 +57,5 @@ def test_a_pickle_in_a_head_is_refused(root) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, weight=np.array([{"a": 1}], object), bias=np.zeros(1), info=np.zeros(1, np.uint8))
     root.put("heads/evil.npz", buffer.getvalue())
-    with pytest.raises(FormatError, match=r"is not a head .*allow_pickle"):
+    with pytest.raises(FormatError, match="is not a head"):
         predict_split(root, "evil")

@@ -58,7 +58,7 @@ def test_a_store_that_cannot_be_written_is_told_not_raised(tmp_path, capsys) -> 
     (tmp_path / "file").write_text("in the way")
     code, found = states(str(tmp_path / "file" / "store"), capsys)
     assert code == 1
-    assert "File exists" in found["disk"]["told"]
+    assert "a file is in the way" in found["disk"]["told"]
 
 
 def test_an_object_store(s3_root, capsys) -> None:

@@ -17,7 +17,7 @@ from extract.checkpoints.unpickle import Inert
 from extract.loading import build, load_head
 from store.errors import BadValue
 
-KEYS = Path(__file__).parents[1] / "data" / "golden" / "keys"
+KEYS = Path(__file__).parents[2] / "data" / "golden" / "keys"
 OTHERS = {
     "resnet152_rrl": "supervised_resnet152",
     "wilds_densenet121": "densenet121",

@@ -14,7 +14,7 @@ from store.errors import BadValue, UnknownName
 from store.heads import load_head
 from store.records import read_records
 
-TOP = Path(__file__).parents[2]
+TOP = Path(__file__).parents[3]
 HOSPITALS = {"train": (0, 3, 4), "id_val": (0, 3, 4), "val": (1,), "test": (2,)}
 AGREES = {0: 0.98, 3: 0.9, 4: 0.75, 1: 0.4, 2: 0.1}
 """How often the column that lies agrees with the label, by hospital."""

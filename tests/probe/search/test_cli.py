@@ -15,7 +15,7 @@ from probe.search.cli import main
 from probe.search.memory import Plan
 from store.errors import BadValue, MissingFeatures, SamplesMismatch, UnknownName
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 NAMES = ("run0", "run1", "run2", "wide")
 GRID = "1e-3,1e-1,1,10"
 

@@ -12,7 +12,7 @@ from probe.search import grams
 from probe.search.grams import Grams, Rows
 from store.concat import open_features
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 NAMES = "abcd"
 
 
