@@ -19,6 +19,17 @@ from store.writer import FeatureWriter
 MakeSet = Callable[..., FeatureSet]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked gpu are passed over where there is none."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked:
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
 def make_samples(
     dataset: str, split: str, targets: Mapping[str, np.ndarray], classes: Mapping[str, list[str]]
 ) -> Samples:
