@@ -141,6 +141,7 @@ class Sweep:
             del step
             if child.children:
                 self._walk(child, below, use)
+                del below
             for room in taken:
                 self._free[room.shape, room.dtype].append(room)
 

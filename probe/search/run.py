@@ -72,8 +72,8 @@ def search(root: Root, config: SearchConfig) -> dict[str, Any]:
     metrics = {**_summary(found, scores, scorer.rounds, largest, config), "blocks_made": made}
     metrics |= _confirm(root, config, probing, metrics["subsets"])
     times.append(time.monotonic())
-    best = metrics["subsets"][0]["features"]
-    metrics["command"] = _command(config, best)
+    best, enough = (metrics["subsets"][i]["features"] for i in (0, metrics["enough"]))
+    metrics |= {"command": _command(config, best), "enough_command": _command(config, enough)}
     if not ranks.is_first():
         return metrics
     record = write_record(
@@ -167,6 +167,7 @@ def _summary(
         "candidates": candidates,
         "subsets": rows,
         "best_per_size": worth.best_per_size(rows),
+        "enough": worth.enough(rows, len(chance)),
         "pareto": {cost: front for cost in COSTS if (front := worth.pareto(rows, cost))},
         "redundancy": {
             "cka": several[0].normal.alignment().tolist(),

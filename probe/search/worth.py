@@ -76,6 +76,15 @@ def best_per_size(rows: Sequence[Mapping[str, Any]]) -> list[int]:
     return [first[size] for size in sorted(first)]
 
 
+def enough(rows: Sequence[Mapping[str, Any]], n: int) -> int:
+    """Of rows sorted best first, scored on n samples: the best of the smallest size that comes within one standard
+    error of the best of all. Source: the rule of Breiman et al., "Classification and Regression Trees", 1984, 3.4.3.
+    """
+    best = rows[0]["val_top1"]
+    least = best - math.sqrt(best * (1 - best) / n)
+    return next(i for i in best_per_size(rows) if rows[i]["val_top1"] >= least)
+
+
 def pareto(rows: Sequence[Mapping[str, Any]], cost: str) -> list[int]:
     """Of rows sorted best first: those that nothing cheaper equals, cheapest first; () where a cost is unknown."""
     if not all(cost in row for row in rows):

@@ -88,6 +88,21 @@ def test_what_a_search_says(stored, capsys, root) -> None:
     told = capsys.readouterr().out
     parts = ("best of each size", "Shapley", "linear CKA", "errors in common", "nothing cheaper", "to probe the best")
     assert all(part in told for part in parts), told
+    assert f"best: {one['subsets'][0]['features']}, {100 * top[0]:.2f}" in told
+    assert f"enough: the smallest within one standard error: {one['subsets'][one['enough']]['features']}," in told
+    assert "+" not in told.split("best of each size")[1].split("\n\n")[0]
+    assert max(map(len, told.split("to probe the best")[0].splitlines()[1:])) < 120
+
+
+def test_long_concatenations_are_told_by_number(stored, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("probe.search.table.WIDE", 10)
+    assert main(["--features", "run*,wide", "--store", stored, "--confirm", "3"]) == 0
+    told = capsys.readouterr().out
+    numbers = dict(line.split()[1::-1] for line in told.split("points of top-1\n")[1].split("\n\n")[0].splitlines()[2:])
+    assert sorted(numbers.values()) == ["1", "2", "3", "4"]
+    best = told.split("\nbest: ")[1].split(", ")[0]
+    assert told.split("confirmed\n")[1].splitlines()[2].startswith(" + ".join(numbers[one] for one in best.split(",")))
+    assert "1 + 2 + 3 + 4" in told.split("best of each size")[1]
 
 
 def test_rows_that_one_candidate_could_not_read_are_left_out_for_all(stored, capsys, make_set) -> None:

@@ -81,3 +81,11 @@ def test_rank_correlation_is_scipys() -> None:
     assert found["num"] == 30
     assert worth.rank_correlation([1, 1, 1], [1, 2, 3]) is None
     assert worth.rank_correlation([1, 2], [1, 2]) is None
+
+
+def test_enough_is_the_smallest_that_is_not_told_apart_from_the_best() -> None:
+    rows = [{"members": range(size), "val_top1": top1} for size, top1 in ((4, 0.80), (3, 0.79), (2, 0.77), (1, 0.70))]
+    assert worth.enough(rows, 100) == 2  # a standard error is 0.04
+    assert worth.enough(rows, 2500) == 0  # 0.008
+    assert worth.enough(rows, 1000) == 1  # 0.0126
+    assert worth.enough(rows, 4) == 3
