@@ -10,7 +10,7 @@ from probe.config import ProbeConfig
 from probe.data import Streamed
 from probe.features import Block, column_ranges
 from probe.keep import cost
-from probe.probing import check_classes
+from probe.probing import check_classes, check_same_backbones
 from probe.search.grams import Grams, Rows
 from probe.search.normal import Source, assemble
 from probe.search.scores import Scored
@@ -72,6 +72,7 @@ def open_candidates(
     classes = class_names([split.target for split in first])
     splits = {role: open_split(root, config, split, blocks, classes, device) for role, split in roles.items()}
     check_classes(splits, classes, config)
+    check_same_backbones(splits)
     count = sum(len(split.rows) for role, split in splits.items() if role != "test")
     if config.select == "kfold" and config.folds > count:
         raise BadValue(f"--folds {config.folds}: there are {count} samples in train and val; at most so many folds")

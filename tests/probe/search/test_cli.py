@@ -182,6 +182,16 @@ def test_mistakes(stored, argv, error, text) -> None:
         main(["--features", argv[0], "--store", stored, *argv[1:]])
 
 
+def test_one_name_of_two_networks_is_refused(stored, make_set) -> None:
+    for split, weights in (("train", "old"), ("val", "new")):
+        options = {"dataset": "openmoji", "split": split, "weights": weights, "block_rows": 64}
+        count = 160 if split == "train" else 83
+        y_N = np.where(np.arange(count) == 5, -1, np.arange(count) % 5)
+        make_set(np.ones((count, 3)), {"label": y_N, "other": y_N % 2}, backbone="again", **options)
+    with pytest.raises(BadValue, match=r"again: openmoji/train and openmoji/val \(val\) are of different weights"):
+        main(["--features", "run0,again", "--store", stored, "--confirm", "0"])
+
+
 def test_sets_of_other_samples_are_refused(stored, make_set) -> None:
     for split in ("train", "val", "test"):
         make_set(np.ones((30, 2)), {"label": np.arange(30) % 5}, dataset="openmoji", split=split, backbone="short")
