@@ -40,10 +40,10 @@ def _answer(found: dict[str, Any]) -> str:
     rows = found["subsets"]
     alone = max(found["candidates"], key=lambda one: one["alone"])
     chosen = {"best": rows[0], "enough: the smallest within one standard error": rows[found["enough"]]}
-    lines = [
-        f"{name}: {row['features']}, {percent(row['val_top1'])}, {100 * (row['val_top1'] - alone['alone']):+.2f}"
-        for name, row in chosen.items()
-    ]
+    lines = []
+    for name, row in chosen.items():
+        more = f"{100 * (row['val_top1'] - alone['alone']):+.2f} over the best alone"
+        lines.append(f"{name}: {row['features']}, {percent(row['val_top1'])}, {more}")
     return "\n".join([*lines, f"best alone: {alone['features']}, {percent(alone['alone'])}"])
 
 
