@@ -134,7 +134,7 @@ def _open(
         role: open_split(root, config, split, blocks, classes, device, dataset=elsewhere.get(role))
         for role, split in roles.items()
     }
-    _check_same_backbones(splits)
+    check_same_backbones(splits)
     members = len(settings.weight_decay) * max(1, len(settings.lr)) * len(settings.seeds)
     if config.views == 1:
         return hold(splits, config.memory, config.solver, len(classes), members, settings.batch)
@@ -154,7 +154,7 @@ def _classes(config: ProbeConfig, splits: Mapping[str, Split]) -> tuple[str, ...
     return class_names([splits[role].target for role in roles])
 
 
-def _check_same_backbones(splits: Mapping[str, Split]) -> None:
+def check_same_backbones(splits: Mapping[str, Split]) -> None:
     """Raise `BadValue` where a backbone's weights differ between splits: one name, two networks.
 
     Of imported features no weights are known: each split comes from a file of its own.

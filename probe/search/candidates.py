@@ -10,7 +10,7 @@ from probe.config import ProbeConfig
 from probe.data import Streamed
 from probe.features import Block, column_ranges
 from probe.keep import cost
-from probe.probing import check_classes
+from probe.probing import check_classes, check_same_backbones
 from probe.search.grams import Grams, Rows
 from probe.search.normal import Source, assemble
 from probe.search.scores import Scored
@@ -48,7 +48,11 @@ class Candidates:
 def open_candidates(
     root: Root, config: ProbeConfig, blocks: list[Block], device: torch.device, *, test: bool
 ) -> Candidates:
-    """Raises: BadValue: fewer than two candidates, or steps that a Gram matrix does not hold; what opening raises."""
+    """Where val is `none`, or the default without features, or train or test itself, a part of train takes its place.
+
+    Raises: BadValue: fewer than two candidates, steps that a Gram matrix does not hold, a test split that is trained
+    on, more folds than samples; what opening raises.
+    """
     blocks = list(dict.fromkeys(blocks))
     if len(blocks) < 2:
         raise BadValue(
@@ -56,8 +60,11 @@ def open_candidates(
         )
     if odd := [str(block) for block in blocks if block.steps not in ((), ("std",))]:
         raise BadValue(f"--features {odd[0]}: a search takes standardised blocks (the default), :raw and [low:high]")
+    if config.test == config.train:
+        raise BadValue(f"--test {config.test} is the split that heads are trained on: name one that is not")
     roles = {"train": config.train}
-    if config.val != config.test and backbones(root, dataset_name(config.dataset), config.val):
+    lacking = config.val == ProbeConfig.val and not backbones(root, dataset_name(config.dataset), config.val)
+    if config.val not in ("none", config.train, config.test) and not lacking:
         roles["val"] = config.val
     if test:
         roles["test"] = config.test
@@ -65,6 +72,10 @@ def open_candidates(
     classes = class_names([split.target for split in first])
     splits = {role: open_split(root, config, split, blocks, classes, device) for role, split in roles.items()}
     check_classes(splits, classes, config)
+    check_same_backbones(splits)
+    count = sum(len(split.rows) for role, split in splits.items() if role != "test")
+    if config.select == "kfold" and config.folds > count:
+        raise BadValue(f"--folds {config.folds}: there are {count} samples in train and val; at most so many folds")
     return Candidates(blocks, splits, classes, column_ranges(splits["train"].x, blocks))
 
 

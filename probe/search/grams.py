@@ -192,17 +192,27 @@ class Grams:
         return f"{self.folder}/{a}/{b}.npz"
 
     def _save(self, a: str, b: str, **arrays: Tensor | np.ndarray) -> None:
-        info = {"format": FORMAT, "sets": [a, b], "rows": self.rows.id, "target": self.rows.target.hash}
+        info = self._info(a, b)
         plain = {key: value.cpu().numpy() if isinstance(value, Tensor) else value for key, value in arrays.items()}
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, info=np.frombuffer(json.dumps(info).encode(), np.uint8), **plain)
         self.root.put(self._key(a, b), buffer.getbuffer())
 
+    def _info(self, a: str, b: str) -> dict[str, object]:
+        return {"format": FORMAT, "sets": [a, b], "rows": self.rows.id, "target": self.rows.target.hash}
+
+    def _stored(self, a: str, b: str) -> dict[str, np.ndarray]:
+        """Raises: ValueError and others: it is damaged, or another block than its place says."""
+        with np.load(io.BytesIO(self.root.get(self._key(a, b))), allow_pickle=False) as file:
+            found = {key: file[key] for key in file.files}  # each array's CRC-32 is checked
+        if json.loads(found["info"].tobytes()) != self._info(a, b):
+            raise ValueError("it is another block")
+        return found
+
     def _load(self, a: str, b: str, *, again: bool = True) -> dict[str, np.ndarray]:
         """A stored block; one that is damaged is made again: it costs a pass, and nothing else is lost."""
         try:
-            with np.load(io.BytesIO(self.root.get(self._key(a, b))), allow_pickle=False) as file:
-                return {key: file[key] for key in file.files}  # each array's CRC-32 is checked
+            return self._stored(a, b)
         except (FileNotFoundError, ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
             if not again:
                 raise

@@ -121,6 +121,13 @@ def test_rows_that_one_candidate_could_not_read_are_left_out_for_all(stored, cap
     assert rows["run0,run1,torn"] == full["val_top1"]
 
 
+def test_where_val_is_the_training_split_a_part_of_it_chooses(stored, capsys) -> None:
+    argv = ["--features", "run*", "--store", stored, "--confirm", "0"]
+    own, none = (found(capsys, *argv, "--val", split) for split in ("train", "none"))
+    assert own["subsets"] == none["subsets"]
+    assert own["num_samples"] < 60
+
+
 def test_beyond_the_limit_a_greedy_walk(stored, capsys, caplog) -> None:
     argv = ["--features", "run*,wide", "--store", stored, "--confirm", "0"]
     one, every = found(capsys, *argv, "--limit", "14", "--orders", "4"), found(capsys, *argv)
@@ -163,6 +170,9 @@ def test_chunks_of_rows_and_walks_at_a_time_change_nothing(stored, capsys, monke
         (["run0:l2,run1"], BadValue, "run0:l2: a search takes standardised blocks"),
         (["run*", "--target", "lable"], UnknownName, "nearest: label"),
         (["run*", "--solver", "lbgs"], UnknownName, "nearest: lbfgs"),
+        (["run*", "--test", "train"], BadValue, "--test train is the split that heads are trained on"),
+        (["run*", "--select", "kfold", "--folds", "999"], BadValue, r"--folds 999: there are \d+ samples in train and"),
+        (["run*", "--val", "dev", "--confirm", "0"], MissingFeatures, "openmoji/dev/run0 has no features"),
         (["run*", "--device", "gpu"], BadValue, "--device gpu"),
         ([""], BadValue, "give --features a,b,c"),
     ],
@@ -170,6 +180,16 @@ def test_chunks_of_rows_and_walks_at_a_time_change_nothing(stored, capsys, monke
 def test_mistakes(stored, argv, error, text) -> None:
     with pytest.raises(error, match=text):
         main(["--features", argv[0], "--store", stored, *argv[1:]])
+
+
+def test_one_name_of_two_networks_is_refused(stored, make_set) -> None:
+    for split, weights in (("train", "old"), ("val", "new")):
+        options = {"dataset": "openmoji", "split": split, "weights": weights, "block_rows": 64}
+        count = 160 if split == "train" else 83
+        y_N = np.where(np.arange(count) == 5, -1, np.arange(count) % 5)
+        make_set(np.ones((count, 3)), {"label": y_N, "other": y_N % 2}, backbone="again", **options)
+    with pytest.raises(BadValue, match=r"again: openmoji/train and openmoji/val \(val\) are of different weights"):
+        main(["--features", "run0,again", "--store", stored, "--confirm", "0"])
 
 
 def test_sets_of_other_samples_are_refused(stored, make_set) -> None:

@@ -133,6 +133,20 @@ def test_a_damaged_block_is_made_again(store, damage, caplog) -> None:
     assert "made again" in caplog.text
 
 
+def test_a_block_that_was_put_in_anothers_place_is_made_again(store, caplog) -> None:
+    opened = open_grams(store)
+    opened.make()
+    whole = stored(store)
+    one, other = sorted((Path(store.url) / "grams").rglob("*.npz"))[:2]
+    one.write_bytes(other.read_bytes())
+    for a in opened.sets.values():
+        opened.sums(a)
+        for b in opened.sets.values():
+            opened.gram(a, b)
+    assert stored(store) == whole
+    assert "it is another block" in caplog.text
+
+
 EACH = """
 import sys, torch
 sys.path.insert(0, sys.argv[2])
