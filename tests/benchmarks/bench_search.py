@@ -61,7 +61,8 @@ def make(o: argparse.Namespace, rows: int) -> None:
             name = f"net{i}" if i < o.backbones else "eleventh"
             parts = {"weights": name, "architecture": "made", "layer": "features", "pooling": "avg", "recipe": {}}
             print_ = Fingerprint(**parts, precision="fp32", dtype="float16", samples=samples.id)
-            writers.append(FeatureWriter(root, FeatureKey(f"made{rows}", split, name), print_, samples, o.dim))
+            key = FeatureKey(f"made{rows}", split, name)
+            writers.append(FeatureWriter(root, key, print_, samples, o.dim, block_rows=BLOCK))
         for block in range(-(-count // BLOCK)):
             draw = np.random.default_rng([len(split), block])
             span = writers[0].rows(block)
