@@ -14,8 +14,12 @@ from store.keys import dataset_name
 from store.runtime import run_command
 
 if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
     from extract.training.jobs import Trained
     from extract.training.labelled import Labelled
+    from extract.training.teachers import Live, Stored
     from store.heads import StoredHead
 
 log = logging.getLogger("extract")
@@ -111,46 +115,27 @@ def _asked(options: dict[str, Any]) -> tuple[Lesson, list[TrainConfig]]:
 
 def distill(lesson: Lesson, config: TrainConfig) -> "Trained":
     """Train one student."""
-    import torch
-    from torch import nn
-
     from extract import ranks
     from extract.forward.precision import pick_device
     from extract.loading import build_network, load
     from extract.pretrain import own_recipe
     from extract.training.classifier import make_head
     from extract.training.jobs import Network, image_recipe, run
-    from extract.training.losses import Distillation, Regression
-    from extract.training.teachers import Answers, Live, Stored, open_stored
-    from store.moments import moments
-    from store.root import open_root
+    from extract.training.teachers import Live, Stored
 
-    root, device = open_root(config.store), ranks.local_device(pick_device(config.device))
+    device = ranks.local_device(pick_device(config.device))
     loaded = [load(name, backbones=config.backbones) for name in lesson.teachers]
     heads = [] if lesson.loss == "features" else teacher_heads(lesson, config)
     data = _open(config, [tuple(head.info["classes"]) for head in heads])
-    stored = None
-    if lesson.source != "live":
-        views = image_recipe(config, own_recipe(lesson.student)).augment is not None
-        stored = open_stored(root, config.dataset, data.images, lesson.teachers, device, views=views)
-    if stored is None and (lesson.source == "store" or lesson.loss == "features"):
-        raise BadValue(
-            f"{root.url} has no views of {config.dataset}/{data.images.samples.split} of all of "
-            f"{', '.join(lesson.teachers)}; run: python -m extract --backbone {','.join(lesson.teachers)} --dataset "
-            f"{config.dataset} --split {data.images.samples.split} --views 9 --store {root.url}"
-        )
-    recipe, own = config.training_recipe(), own_recipe(lesson.student)
-    features: Stored | Live = stored or Live(loaded, image_recipe(config, own), device, config.precision)
-    objective: nn.Module
+    own, recipe = own_recipe(lesson.student), config.training_recipe()
+    images = image_recipe(config, own)
+    stored = _stored(lesson, config, data, device, views=images.augment is not None)
+    features: Stored | Live = stored or Live(loaded, images, device, config.precision)
     if lesson.loss == "features":
         assert stored is not None
-        found = [moments(type(stored.views[0])([part])) for part in stored.views[0].parts]
-        means = [torch.from_numpy(one.mean).float() for one in found]
-        objective = Regression(stored, means, [torch.from_numpy(one.std).float().clamp_min(1e-6) for one in found])
-        widths, kind = [len(mean) for mean in means], "linear"
+        objective, widths, kind = *_regression(stored), "linear"
     else:
-        objective = Distillation(Answers(features, heads, device), lesson.loss, lesson.temperature)
-        widths, kind = [len(head.weight) for head in heads], recipe.head
+        objective, widths, kind = *_distillation(lesson, features, heads, device), recipe.head
     made = {
         "command": "distill", "loss": lesson.loss, "temperature": lesson.temperature, "heads": list(lesson.heads),
         "teachers": [{"name": one.name, "weights": one.weights_sha256} for one in loaded],
@@ -175,6 +160,50 @@ def distill(lesson: Lesson, config: TrainConfig) -> "Trained":
             else replace(rows, also=features.also)
         ),
     )
+
+
+def _stored(
+    lesson: Lesson, config: TrainConfig, data: "Labelled", device: "torch.device", *, views: bool
+) -> "Stored | None":
+    """The teachers' stored features, where they are wanted and there. Raises BadValue: they must be, and are not."""
+    from extract.training.teachers import open_stored
+    from store.root import open_root
+
+    root, split = open_root(config.store), data.images.samples.split
+    stored = None
+    if lesson.source != "live":
+        stored = open_stored(root, config.dataset, data.images, lesson.teachers, device, views=views)
+    if stored is None and (lesson.source == "store" or lesson.loss == "features"):
+        raise BadValue(
+            f"{root.url} has no views of {config.dataset}/{split} of all of {', '.join(lesson.teachers)}; run: "
+            f"python -m extract --backbone {','.join(lesson.teachers)} --dataset {config.dataset} --split {split} "
+            f"--views 9 --store {root.url}"
+        )
+    return stored
+
+
+def _regression(stored: "Stored") -> "tuple[nn.Module, list[int]]":
+    """What learns the teachers' features, standardised by column; and how many each has."""
+    import torch
+
+    from extract.training.losses import Regression
+    from store.moments import moments
+
+    found = [moments(type(stored.views[0])([part])) for part in stored.views[0].parts]
+    means = [torch.from_numpy(one.mean).float() for one in found]
+    spreads = [torch.from_numpy(one.std).float().clamp_min(1e-6) for one in found]
+    return Regression(stored, means, spreads), [len(mean) for mean in means]
+
+
+def _distillation(
+    lesson: Lesson, features: "Stored | Live", heads: "list[StoredHead]", device: "torch.device"
+) -> "tuple[nn.Module, list[int]]":
+    """What learns the teachers' answers; and of how many classes each speaks."""
+    from extract.training.losses import Distillation
+    from extract.training.teachers import Answers
+
+    answers = Answers(features, heads, device)
+    return Distillation(answers, lesson.loss, lesson.temperature), [len(head.weight) for head in heads]
 
 
 def teacher_heads(lesson: Lesson, config: TrainConfig) -> "list[StoredHead]":

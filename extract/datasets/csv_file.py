@@ -1,7 +1,8 @@
 """Your own images in a list: a CSV file with the columns path and label, and where you like split and any groups.
 
 Paths are relative to the file's folder. Every further column is a target column. An empty cell is no target. Without
-a column split the images are split 60/20/20 by the hash of their path: `common.hashed_split`.
+a column split the images are split 60/20/20 by the hash of their path (`common.hashed_split`), or of the column unit
+where there is one: a slide, a patient, a film, whose images must not be in two splits.
 """
 
 import csv
@@ -76,7 +77,7 @@ def _check_row(where: str, row: dict[str, str], top: Path) -> dict[str, str]:
         raise BadValue(f"{where}: not as many cells as the first line has columns")
     try:
         check_inside(row["path"], top)
-        row["split"] = check_name("split", row.get("split") or hashed_split(row["path"]))
+        row["split"] = check_name("split", row.get("split") or hashed_split(row.get("unit") or row["path"]))
     except BadValue as error:
         raise BadValue(f"{where}: {error}") from error
     return row

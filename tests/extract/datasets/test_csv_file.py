@@ -33,6 +33,15 @@ def test_splits_and_groups(tmp_path: Path) -> None:
     assert open_dataset(name, "test").read(0) == (tmp_path / "a/1.png").read_bytes()
 
 
+def test_images_of_one_unit_stay_in_one_split(tmp_path: Path) -> None:
+    rows = [(f"{i}.png", f"slide{i // 8}") for i in range(160)]
+    name = listed(tmp_path, "path,label,unit\n" + "".join(f"{file},x,{unit}\n" for file, unit in rows), *dict(rows))
+    found = [open_dataset(name, split).samples.targets["unit"] for split in splits_of(name)]
+    units = [{one.classes[i] for i in one.index} for one in found]
+    assert [len(one) > 0 for one in units] == [True] * 3
+    assert sum(map(len, units)) == len(set.union(*units)) == 20
+
+
 def test_without_a_split_column_the_path_decides(tmp_path: Path) -> None:
     files = [f"{i}.png" for i in range(40)]
     name = listed(tmp_path, "\ufeffpath,label\n" + "".join(f"{file},x\n" for file in files), *files)
