@@ -93,7 +93,10 @@ def load_head(
         return parts["weight"].read().numpy(), None if bias is None else bias.read().numpy()
     built = build(backbone, given=True)
     if built.weights is None:
-        raise BadValue(f"{name} has no file of weights, so no classifier")
+        raise BadValue(
+            f"{name} has no file of weights, so no classifier; `python -m probe --features {name}` trains one "
+            "(distill: --teacher-heads ID), and distill --loss features needs none"
+        )
     path, _ = _verified(backbone.name, built.weights, weights, weights_root)
     head = _parts(path, backbone.name, built.weights, built.net).head
     if head is None:
