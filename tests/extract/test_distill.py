@@ -102,7 +102,11 @@ def test_views_that_are_missing_come_with_the_command(small_nets: Path, tmp_path
     ("wrong", "kind", "says"),
     [
         (["--teachers", "a-s0,nobody"], UnknownName, "unknown backbone 'nobody'"),
-        (["--teachers", "a-s0,random:conv4"], BadValue, "has no file of weights, so no classifier"),
+        (
+            ["--teachers", "a-s0,random:conv4"],
+            BadValue,
+            "no classifier; `python -m probe --features random:conv4` trains one",
+        ),
         (["--student", "conv5"], UnknownName, "unknown architecture 'conv5'; nearest: conv"),
         (["--loss", "mse"], UnknownName, "unknown --loss 'mse'"),
         (["--temperature", "0"], BadValue, "must be above 0"),

@@ -6,6 +6,8 @@ from probe.check import check
 from probe.config import ProbeConfig
 from store.errors import BadValue
 
+GROUPED = {"objective": ("erm",), "group": "style", "solver": "balanced"}
+
 
 @pytest.mark.parametrize(
     ("options", "says"),
@@ -22,6 +24,8 @@ from store.errors import BadValue
         ({"solver": "sgd", "batch": 1}, "--batch 1: one row has no variance"),
         ({"test": "train"}, "--test train is the split that heads are trained on"),
         ({"solver": "ridge", "shard": "classes"}, "--shard classes: heads of lbfgs and sgd can be shared out"),
+        (GROUPED | {"test_dataset": "another"}, "--test-dataset is for plain probing: with --objective"),
+        (GROUPED | {"sub": True}, "--objective erm goes without --views, --sub, --average and --predictions"),
     ],
 )
 def test_what_no_run_could_use(options, says) -> None:
