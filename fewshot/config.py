@@ -3,7 +3,12 @@
 from dataclasses import dataclass, field
 
 from store.errors import BadValue
+from store.flags import check_number
 
+MOST = 1_000_000_000
+"""Of any count: episodes, shots, neighbours."""
+MOST_ROWS = 2_000_000_000
+"""Images that episodes may draw, all together: 8 bytes each are held."""
 TRANSFORMS = ("none", "l2n", "cl2n")
 
 
@@ -23,6 +28,8 @@ class Span:
     def parse(what: str, text: str, least: int = 1) -> "Span":
         """`5` or `5-20`. Raises `BadValue`: no such numbers."""
         low, dash, high = text.strip().partition("-")
+        if max(len(low), len(high)) > len(str(MOST)):
+            raise BadValue(f"{what} {text[:20]!r}...: the most is {MOST}")
         if not low.isdecimal() or (dash and not high.isdecimal()):
             raise BadValue(f"{what} {text!r}: give a number as 5, or a range as 5-20")
         span = Span(int(low), int(high) if dash else int(low))
@@ -64,10 +71,10 @@ class Settings:
     """Of logistic and ridge, on the mean loss; None: 1 / n."""
 
     def __post_init__(self) -> None:
-        if self.seed < 0 or self.neighbours < 1:
-            raise BadValue(f"--seed {self.seed}, --neighbours {self.neighbours}: at least 0 and 1")
-        if self.weight_decay is not None and not 0 < self.weight_decay < float("inf"):
-            raise BadValue(f"--weight-decay {self.weight_decay}: must be above 0")
+        check_number("--seed", self.seed, 0, 2**63 - 1)
+        check_number("--neighbours", self.neighbours, 1, MOST)
+        if self.weight_decay is not None:
+            check_number("--weight-decay", self.weight_decay, 1e-30, 1e30)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +115,18 @@ class FewshotConfig:
 
     def __post_init__(self) -> None:
         for flag in ("queries", "episodes", "repeats"):
-            if getattr(self, flag) < 1:
-                raise BadValue(f"--{flag} {getattr(self, flag)}: must be at least 1")
+            check_number(f"--{flag}", getattr(self, flag), 1, MOST)
+        if not self.shots:
+            raise BadValue("--shots names no number: give one or more, as --shots 1,5")
+        if not self.classifiers:
+            raise BadValue("--classifier names none: `python -m fewshot --list` shows all")
+        for shots in self.shots:
+            rows = self.episodes * self.repeats * max(2, self.ways.high) * (shots.high + self.queries)
+            if rows > MOST_ROWS:
+                raise BadValue(
+                    f"--episodes {self.episodes} --repeats {self.repeats} --ways {self.ways} --shots {shots} --queries "
+                    f"{self.queries} would draw {rows:.3g} images, the most is {MOST_ROWS:.3g}: ask for fewer episodes"
+                )
         if self.ways != ALL and self.ways.low < 2:
             raise BadValue(f"--ways {self.ways}: an episode needs at least 2 classes")
         if self.transform not in TRANSFORMS:

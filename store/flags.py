@@ -2,7 +2,11 @@
 
 import argparse
 import difflib
+import math
 from typing import NoReturn
+
+from store.errors import BadValue
+from store.tables import printable
 
 UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 
@@ -15,7 +19,21 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             near = difflib.get_close_matches(flags.split()[0].partition("=")[0], _flags(self), n=2, cutoff=0.7)
             message = f"unknown: {flags}" + (f"; nearest: {', '.join(near)}" if near else "")
-        self.exit(2, f"{self.prog.removeprefix('python -m ')}: {message}; all flags: {self.prog} --help\n")
+        self.exit(2, f"{self.prog.removeprefix('python -m ')}: {shown(message)}; all flags: {self.prog} --help\n")
+
+
+def shown(text: str, longest: int = 600) -> str:
+    """A text with what a person typed in it, fit for a terminal: no control characters, and cut where it is long."""
+    plain = "\n".join(map(printable, text.split("\n")))
+    return plain if len(plain) <= longest else f"{plain[: longest // 2]} ... {plain[-longest // 2 :]}"
+
+
+def check_number(flag: str, value: float, least: float, most: float) -> None:
+    """Raise `BadValue` unless `value` lies between the two, both included; NaN does not."""
+    if not least <= value <= most:
+        bounds = f"at least {least:g}" + (f", at most {most:g}" if math.isfinite(most) else ", and finite")
+        text = str(value) if len(str(value)) < 40 else f"{str(value)[:20]}... ({len(str(value))} digits)"
+        raise BadValue(f"{flag} {text}: {bounds}")
 
 
 def _flags(parser: argparse.ArgumentParser) -> list[str]:

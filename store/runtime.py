@@ -11,8 +11,11 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Self
 
 from store.errors import UserError
+from store.flags import shown
 
 LINE_SECONDS = 30.0
+MOST_LETTERS = 4000
+"""Of an error text: what a file or a flag says may be long."""
 
 
 def rank() -> int:
@@ -56,7 +59,7 @@ def run_command(prog: str, main: Callable[[Sequence[str] | None], int], argv: Se
     try:
         return main(argv)
     except UserError as error:
-        print(f"{prog}: {error}", file=sys.stderr)
+        print(f"{prog}: {shown(str(error), MOST_LETTERS)}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # `| head`
         with open(os.devnull, "w") as nowhere:  # noqa: PTH123

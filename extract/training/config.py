@@ -8,13 +8,24 @@ from extract.config import PRECISIONS
 from extract.datasets import default_data_root, find_dataset
 from extract.images.recipes import RECIPES
 from extract.trained import default_root as default_backbones
-from extract.training.recipes import HEADS, OPTIMIZERS, SCHEDULES, TRAINING_RECIPES, TrainingRecipe, snapshot_epochs
+from extract.training.recipes import (
+    HEADS,
+    MOST_EPOCHS,
+    OPTIMIZERS,
+    SCHEDULES,
+    TRAINING_RECIPES,
+    TrainingRecipe,
+    snapshot_epochs,
+)
 from store.errors import BadValue, UnknownName
-from store.flags import names
+from store.flags import check_number, names
+from store.keys import check_name
 from store.root import default_root
 from store.runtime import default_workers
 from store.tables import table_or_json
 
+MOST_PIXELS, MOST_WORKERS, MOST_RUNS, MOST_SEED = 16_384, 1024, 1000, 2**63 - 1
+"""A crop's side; decoding threads; seeds of one command; a seed, as generators of random numbers take it."""
 OVERRIDES = ("epochs", "lr", "weight_decay", "batch", "optimizer", "schedule", "head", "scale")
 """Fields of a training recipe that a flag may change."""
 
@@ -70,15 +81,19 @@ class TrainConfig:
             raise UnknownName("objective", self.objective, OBJECTIVES, f"there are: {', '.join(OBJECTIVES)}")
         if self.images is not None and self.images not in RECIPES:
             raise UnknownName("image recipe", self.images, RECIPES, f"one of: {', '.join(RECIPES)}")
-        if self.image_size is not None and self.image_size < 8:
-            raise BadValue(f"--image-size {self.image_size}: at least 8")
+        check_name("backbone", self.name)
+        if not self.target:
+            raise BadValue("--target names no column: give one or more, as --target label")
+        if self.image_size is not None:
+            check_number("--image-size", self.image_size, 8, MOST_PIXELS)
         if self.ema is not None and not 0 < self.ema < 1:
             raise BadValue(f"--ema {self.ema:g}: a number between 0 and 1, such as 0.999")
-        if not 0 <= self.penalty < float("inf"):
-            raise BadValue(f"--penalty {self.penalty:g}: a number that is not below 0")
-        for name in ("workers", "snapshots", "seed", "anneal"):
-            if (value := getattr(self, name)) < (name == "workers"):
-                raise BadValue(f"--{name} {value}: at least {int(name == 'workers')}")
+        check_number("--penalty", self.penalty, 0, 1e30)
+        check_number("--workers", self.workers, 1, MOST_WORKERS)
+        check_number("--snapshots", self.snapshots, 0, MOST_EPOCHS)
+        check_number("--seed", self.seed, 0, MOST_SEED)
+        check_number("--anneal", self.anneal, 0, MOST_SEED)
+        check_number("--checkpoint-seconds", self.checkpoint_seconds, 0, 1e9)
         snapshot_epochs(self.training_recipe(), self.snapshots)
 
     def training_recipe(self) -> TrainingRecipe:
@@ -151,6 +166,10 @@ def seeds(text: str) -> tuple[int, ...]:
         first, dots, last = part.strip().partition("..")
         if not first.isdecimal() or (dots and not last.isdecimal()):
             raise argparse.ArgumentTypeError(f"{text!r} is not a seed such as 3, 0,1,2 or 0..9")
+        if max(len(first), len(last)) > len(str(MOST_SEED)) or int(last or first) > MOST_SEED:
+            raise argparse.ArgumentTypeError(f"{text!r}: a seed is at most {MOST_SEED}")
+        if int(last or first) - int(first) + len(found) >= MOST_RUNS:
+            raise argparse.ArgumentTypeError(f"{text!r} are more than {MOST_RUNS} seeds, a training run each")
         found += range(int(first), int(last if dots else first) + 1)
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r} is no seed at all: the smaller number comes first, as in 0..9")

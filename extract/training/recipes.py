@@ -5,10 +5,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from store.errors import BadValue
+from store.flags import check_number
 
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "step", "cosine", "cyclic")
 HEADS = ("linear", "cosine")
+MOST_EPOCHS = 1_000_000
+"""Of epochs, and of images in a step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +51,9 @@ class TrainingRecipe:
             if (value := getattr(self, name)) not in known:
                 raise BadValue(f"--{name} {value!r}: one of {', '.join(known)}")
         for name in ("epochs", "batch"):
-            if (count := getattr(self, name)) < 1:
-                raise BadValue(f"--{name} {count}: must be at least 1")
+            check_number(f"--{name}", getattr(self, name), 1, MOST_EPOCHS)
+        if self.scale is not None:
+            check_number("--scale", self.scale, 1e-6, 1e6)
         if not (self.lr > 0 and math.isfinite(self.lr)) or not (
             self.weight_decay >= 0 and math.isfinite(self.weight_decay)
         ):
