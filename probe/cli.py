@@ -9,7 +9,7 @@ from probe.config import BATCH_NORMS, OBJECTIVES, PRECISIONS, SELECT, SHARDS, TU
 from probe.solvers import SOLVERS
 from store.errors import BadValue, UnknownName
 from store.flags import Parser, integers, names, numbers, size
-from store.root import default_root, open_root
+from store.results import open_for_results
 from store.tables import table_or_json
 
 
@@ -33,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
         "groups train, tune and test",
     )
     p.add_argument("--store", help="path or s3:// URL ($FEATURE_STORE or data/features)")
+    p.add_argument("--records", metavar="DIR", help="another store for the record, heads and predictions (--store)")
     for split, also in (("train", ""), ("val", "; none: a part of train"), ("test", "")):
         p.add_argument(
             f"--{split}", default=split, metavar="SPLIT", help=f"split to use as {split} (%(default)s){also}"
@@ -104,7 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = vars(build_parser().parse_args(argv))
-    as_json = options.pop("json")
+    as_json, records = options.pop("json"), options.pop("records")
     if options.pop("list"):
         print(table_or_json(("solver", "what"), [(name, row.what) for name, row in SOLVERS.items()], as_json=as_json))
         return 0
@@ -120,4 +121,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     check(config)
     from probe.run import run  # torch loads here
 
-    return run(open_root(config.store or default_root()), config, as_json=as_json, out=sys.stdout)
+    with open_for_results(config.store, records) as root:
+        return run(root, config, as_json=as_json, out=sys.stdout)

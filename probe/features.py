@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
+from store.braces import split_list
 from store.concat import Concat, expand_names, open_features
 from store.errors import BadValue
 from store.features import backbones
@@ -13,8 +14,11 @@ STEPS = "l2, std, raw, pcaK"
 DEFAULT_STEPS = ("std",)
 """A block without options is standardised: every column to mean 0 and variance 1 over the training rows."""
 
-_ITEM = re.compile(r"(?P<names>.*?)(?:\[(?P<low>\d*):(?P<high>\d*)\])?(?P<steps>(?::(?:l2|std|raw|pca\d+))*)")
-_COMMA = re.compile(r",(?![^{]*\})")
+_ITEM = re.compile(
+    r"(?P<names>.*?)(?:\[(?P<low>\d{0,9}):(?P<high>\d{0,9})\])?(?P<steps>(?::(?:l2|std|raw|pca\d{1,9}))*)", re.DOTALL
+)
+_LONGEST = 10_000
+"""Letters of one item."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,9 @@ def parse_features(
     Raises `BadValue`: nothing named, an empty column range, or an option that is none of STEPS.
     """
     blocks = []
-    for item in filter(None, map(str.strip, _COMMA.split(text))):
+    for item in split_list(text):
+        if len(item) > _LONGEST:
+            raise BadValue(f"features {item[:40]!r}...: one item of {len(item)} letters, the most is {_LONGEST}")
         found = _ITEM.fullmatch(item)
         assert found is not None
         names, low, high = found["names"], found["low"], found["high"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from store.braces import expand_braces
 from store.errors import BadValue, MissingFeatures, SamplesMismatch
 from store.features import FeatureSet, backbones, num_rows, open_set
 from store.fingerprint import IMPORTED
@@ -138,7 +139,7 @@ def expand_names(root: Root, dataset: str, split: str, text: str) -> list[str]:
     Raises `MissingFeatures`: a pattern matches nothing.
     """
     names: list[str] = []
-    for item in _expand_braces(text):
+    for item in expand_braces(text):
         if not re.search(r"[*?]", item):
             names.append(item)
             continue
@@ -148,21 +149,6 @@ def expand_names(root: Root, dataset: str, split: str, text: str) -> list[str]:
             have = ", ".join(stored) or "nothing"
             raise MissingFeatures(f"no features of {dataset}/{split} match {item!r} in {root.url}; there is: {have}")
         names += matched
-    return names
-
-
-def _expand_braces(text: str) -> list[str]:
-    """`a{0..2},b{x,y}` -> a0 a1 a2 bx by; commas outside braces part the names."""
-    names: list[str] = []
-    for item in re.split(r",(?![^{]*\})", text):
-        found = re.search(r"\{([^{}]*)\}", item)
-        if not found:
-            names += [item.strip()] if item.strip() else []
-            continue
-        low_high = re.fullmatch(r"(\d+)\.\.(\d+)", found[1])
-        choices = range(int(low_high[1]), int(low_high[2]) + 1) if low_high else found[1].split(",")
-        for choice in map(str, choices):
-            names += _expand_braces(item[: found.start()] + choice.strip() + item[found.end() :])
     return names
 
 

@@ -40,8 +40,14 @@ class Root(Protocol):
     def times(self, prefix: str) -> dict[str, float]:
         """When the objects directly below `prefix` were written, seconds since 1970."""
 
+    def newest(self, prefix: str) -> float | None:
+        """When the newest object anywhere below `prefix` was written; None: there is none, or it cannot be known."""
+
+    def link(self, key: str) -> str | None:
+        """The key of the first link on the way to `key`, or `key` itself; None where there is none."""
+
     def remove(self, prefix: str) -> None:
-        """Delete an object or all below a folder; nothing there is no error."""
+        """Delete an object or all below a folder; nothing there is no error. Raises `RootError`: behind a link."""
 
     def hold(self, key: str) -> object:
         """Tell `held` that somebody works here, for as long as the returned object lives or its process does."""

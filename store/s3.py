@@ -91,6 +91,16 @@ class S3Root:
         names: dict[str, int | None] = {Path(folder).name: None for folder in found["common_prefixes"]}
         return names | {Path(item["path"]).name: int(item["size"]) for item in found["objects"]}
 
+    def newest(self, prefix: str) -> float | None:
+        try:
+            found = [item["last_modified"].timestamp() for chunk in self._store.list(f"{prefix}/") for item in chunk]
+        except Exception as error:
+            raise self._failed(f"list {prefix}", error) from error
+        return max(found, default=None)
+
+    def link(self, key: str) -> str | None:  # noqa: ARG002
+        return None
+
     def remove(self, prefix: str) -> None:
         try:
             below = [item["path"] for chunk in self._store.list(prefix) for item in chunk]

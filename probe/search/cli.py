@@ -8,7 +8,7 @@ from probe.search.config import SearchConfig
 from probe.solvers import SOLVERS
 from store.errors import BadValue, UnknownName
 from store.flags import Parser, numbers, size
-from store.root import default_root, open_root
+from store.results import open_for_results
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -29,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--dataset", default=default.dataset, help="dataset name (%(default)s)")
     p.add_argument("--target", default=default.target, help="target column to predict (%(default)s)")
     p.add_argument("--store", help="path or s3:// URL ($FEATURE_STORE or data/features)")
+    p.add_argument("--records", metavar="DIR", help="another store for the record, heads and Gram blocks (--store)")
     for split in ("train", "val", "test"):
         p.add_argument(f"--{split}", default=split, metavar="SPLIT", help=f"split to use as {split} (%(default)s)")
     p.add_argument(
@@ -73,9 +74,10 @@ def check(config: SearchConfig) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = vars(build_parser().parse_args(argv))
-    as_json = options.pop("json")
+    as_json, records = options.pop("json"), options.pop("records")
     config = SearchConfig(**{**options, "features": options["features"] or ""})
     check(config)
     from probe.search.run import run  # torch loads here
 
-    return run(open_root(config.store or default_root()), config, as_json=as_json, out=sys.stdout)
+    with open_for_results(config.store, records) as root:
+        return run(root, config, as_json=as_json, out=sys.stdout)
