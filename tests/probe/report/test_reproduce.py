@@ -53,7 +53,7 @@ def test_probe(probed, settings) -> None:
     assert words[:3] == ["python", "-m", "probe"]
     options = vars(probe_cli.build_parser().parse_args(words[3:]))
     options["solver"] = options["solver"] or ProbeConfig.solver
-    read = ProbeConfig(**{k: v for k, v in options.items() if k not in ("json", "list")})
+    read = ProbeConfig(**{k: v for k, v in options.items() if k not in ("json", "list", "records")})
     assert asdict(read) == {**record.config, "features": ["a,b:l2"]}
 
 
