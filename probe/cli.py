@@ -98,6 +98,9 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--memory", type=size, help="4GB: larger features stream from the store (half of what is free)")
     p.add_argument("--sub", action="store_true", help="also average separate heads, one a block: cat^sub")
     p.add_argument("--predictions", action="store_true", help="store per-sample predictions as Parquet")
+    p.add_argument(
+        "--allow-duplicates", action="store_true", help="images in two of train, val, test: told, not refused"
+    )
     p.add_argument("--json", action="store_true", help="one JSON document on stdout instead of the table")
     p.add_argument("--list", action="store_true", help="show the solvers and stop")
     return p

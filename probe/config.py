@@ -77,6 +77,8 @@ class ProbeConfig:
     """
     select: str = "val"
     folds: int = 5
+    allow_duplicates: bool = False
+    """Images that stand on two sides, train and test, are told and not refused."""
     seed: int = 0
     device: str = "auto"
     memory: int | None = None

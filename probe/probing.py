@@ -25,6 +25,7 @@ from store.features import backbones
 from store.fingerprint import IMPORTED
 from store.heads import load_head
 from store.keys import dataset_name
+from store.overlap import check_apart, kept_together
 from store.root import Root
 
 log = logging.getLogger("probe")
@@ -57,8 +58,10 @@ def probe(root: Root, config: ProbeConfig, features: str) -> list[dict[str, Any]
     classes = _classes(config, splits)
     check_classes(splits, classes, config)
     _check_heads(config, settings, classes)
+    overlap = check_apart({role: (one.x, one.rows) for role, one in splits.items()}, allowed=config.allow_duplicates)
     opened = time.monotonic()
-    choice = _choose(config, settings, blocks, {role: split.data for role, split in splits.items()})
+    unit_N = _units(splits)
+    choice = _choose(config, settings, blocks, {role: split.data for role, split in splits.items()}, unit_N)
     trained = time.monotonic()
     scored = splits["test"].data.prepared_by(choice.data.prepare)
     (predictions,) = predict([choice.fit.head], scored)
@@ -77,6 +80,7 @@ def probe(root: Root, config: ProbeConfig, features: str) -> list[dict[str, Any]
         **({"epoch": choice.epoch} if choice.epoch else {}),
         "grid": choice.grid,
         "certificate": dict(choice.fit.certificate),
+        **({"overlap": overlap} if overlap else {}),
         "seconds": {"open": opened - start, "train": trained - opened, "score": time.monotonic() - trained},
     }
     rows = [_keep(root, config, blocks, splits, classes, choice, predictions, row)]
@@ -204,10 +208,17 @@ def check_classes(splits: Mapping[str, Split], classes: tuple[str, ...], config:
                     len(classes) - len(present), len(classes), config.train)  # fmt: skip
 
 
-def _choose(config: ProbeConfig, settings: Settings, blocks: list[Block], data: Mapping[str, Data]) -> Choice:
+def _units(splits: Mapping[str, Split]) -> np.ndarray | None:
+    """Which rows of train, then val, are held out together."""
+    return kept_together([(splits[role].x, splits[role].rows) for role in ("train", "val") if role in splits])
+
+
+def _choose(
+    config: ProbeConfig, settings: Settings, blocks: list[Block], data: Mapping[str, Data], unit_N: np.ndarray | None
+) -> Choice:
     return choose(
         config.solver, settings, blocks, data["train"], data.get("val"), data["test"],
-        select=config.select, folds=config.folds, seed=config.seed,
+        select=config.select, folds=config.folds, seed=config.seed, unit_N=unit_N,
     )  # fmt: skip
 
 
@@ -256,7 +267,7 @@ def _sub(
     choices = []
     for index, block in enumerate(blocks):
         data = {role: only_block(split.data, index) for role, split in splits.items()}
-        choices.append(_choose(config, settings, [block], data))
+        choices.append(_choose(config, settings, [block], data, _units(splits)))
     trained = time.monotonic()
     heads = [average(choices, blocks, of) for of in ("logits", "probabilities")]
     scored = splits["test"].data.prepared_by(together([choice.data.prepare for choice in choices]))

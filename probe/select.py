@@ -14,9 +14,10 @@ import numpy as np
 
 from probe.data import Data
 from probe.features import Block
+from probe.folds import held_fifth, stratified
 from probe.metrics import Predictions, predict
 from probe.solvers import Fit, Settings, solve
-from probe.splits import fitted, stratified
+from probe.splits import fitted
 from store.errors import BadValue
 
 log = logging.getLogger("probe")
@@ -102,12 +103,13 @@ def best(scores: Sequence[tuple[float, float]], fits: Sequence[Fit]) -> int:
 
 def choose(
     solver: str, settings: Settings, blocks: list[Block], train: Data, val: Data | None, test: Data, *,
-    select: str, folds: int, seed: int,
+    select: str, folds: int, seed: int, unit_N: np.ndarray | None = None,
 ) -> Choice:  # fmt: skip
     """Train the grid, choose a member by `select`, and refit it where rows were held out for choosing.
 
     Args:
         train, val, test: with no step fitted; val None: a stratified fifth of train is held out.
+        unit_N: of train, then val: rows of one number are held out together.
     """
     whole = train if val is None else train.join(val)
     if select in ("paper", "oracle"):
@@ -115,14 +117,17 @@ def choose(
     if select == "kfold":
         if folds > whole.total:
             raise BadValue(f"--folds {folds}: there are {whole.total} samples in train and val; at most so many folds")
-        part_N = stratified(whole.labels, folds, seed)
-        pairs = [(np.flatnonzero(part_N != k), np.flatnonzero(part_N == k)) for k in range(folds)]
+        part_N = stratified(whole.labels, folds, seed, unit_N)
+        folds_used = [k for k in range(folds) if (part_N == k).any()]
+        if not folds_used:
+            raise BadValue("--select kfold: no class has two samples that could be parted; give a --val split")
+        pairs = [(np.flatnonzero(part_N != k), np.flatnonzero(part_N == k)) for k in folds_used]
         how = f"chosen by {folds} stratified folds of train+val, refitted on all"
         held = [(whole.take(fit_rows), whole.take(val_rows)) for fit_rows, val_rows in pairs]
     elif val is None:
-        part_N = stratified(train.labels, VAL_PART, seed)
+        held_N = held_fifth(train.labels, VAL_PART, seed, unit_N)
         how = "chosen on a stratified fifth of train, refitted on all of train"
-        held = [(train.take(np.flatnonzero(part_N != 0)), train.take(np.flatnonzero(part_N == 0)))]
+        held = [(train.take(np.flatnonzero(~held_N)), train.take(np.flatnonzero(held_N)))]
     else:
         how = "chosen on val, refitted on train+val"
         held = [(train, val)]

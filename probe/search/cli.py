@@ -50,6 +50,9 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--solver", default=default.solver, help="of --confirm and of the command to run next (%(default)s)")
     p.add_argument("--device", default=default.device, help="auto, cpu, cuda, cuda:1 (%(default)s)")
     p.add_argument("--memory", type=size, help="4GB: of the whole process (half of what is free)")
+    p.add_argument(
+        "--allow-duplicates", action="store_true", help="images in two of train, val, test: told, not refused"
+    )
     p.add_argument("--json", action="store_true", help="one JSON document on stdout instead of the tables")
     return p
 

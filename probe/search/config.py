@@ -25,6 +25,8 @@ class SearchConfig:
     select: str = "val"
     """val or kfold."""
     folds: int = 5
+    allow_duplicates: bool = False
+    """As of `python -m probe`."""
     seed: int = 0
     confirm: int = 5
     """How many of the best subsets are probed by `solver`."""

@@ -101,6 +101,7 @@ def _probe_config(config: SearchConfig) -> ProbeConfig:
         "select",
         "folds",
         "seed",
+        "allow_duplicates",
         "device",
         "memory",
         "solver",
@@ -197,4 +198,5 @@ def _command(config: SearchConfig, features: str) -> str:
     for name in ("dataset", "target", "store", "train", "val", "test", "select", "folds", "seed", "solver"):
         if (value := getattr(config, name)) != getattr(default, name):
             flags += [f"--{name}", str(value)]
+    flags += ["--allow-duplicates"] if config.allow_duplicates else []
     return shlex.join(["python", "-m", "probe", *flags])
