@@ -74,12 +74,11 @@ def kept_together(sides: Sequence[Side]) -> np.ndarray | None:
 
 
 def _is_seen(hashes: np.ndarray) -> np.ndarray:
-    seen: np.ndarray = hashes.view(np.uint8).reshape(-1, 16).any(axis=1)
-    return seen
+    return np.asarray(hashes.view(np.uint8).reshape(-1, 16).any(axis=1))
 
 
 def _seen(hashes: np.ndarray) -> np.ndarray:
-    return hashes[_is_seen(hashes)]
+    return np.asarray(hashes[_is_seen(hashes)])
 
 
 def _unit_names(x: Concat, rows: np.ndarray) -> np.ndarray:

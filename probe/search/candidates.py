@@ -156,7 +156,7 @@ def rounds(root: Root, found: Candidates, config: ProbeConfig, device: torch.dev
 
 
 def _units(splits: Sequence[Split], known: Sequence[np.ndarray]) -> np.ndarray | None:
-    """As `kept_together` over the known rows of the sets, some of which a backbone could not read: those stand alone."""
+    """As `kept_together` over the known rows of the sets; those that a backbone could not read stand alone."""
     label = kept_together([(split.x, split.rows) for split in splits])
     if label is None:
         return None
