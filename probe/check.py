@@ -33,6 +33,8 @@ def check(config: ProbeConfig) -> None:
         raise BadValue(f"--shard classes: heads of lbfgs and sgd can be shared out, not of {config.solver}")
     if config.solver == "sgd" and config.batch == 1 and config.batch_norm != "none":
         raise BadValue("--batch 1: one row has no variance to normalise by; give --batch-norm none, or larger batches")
+    if config.decay_batch_norm and config.batch_norm != "affine":
+        raise BadValue(f"--decay-batch-norm: --batch-norm {config.batch_norm} has no scale and shift; leave one out")
     if config.test_dataset and config.objective:
         raise BadValue("--test-dataset is for plain probing: with --objective the groups say what tests")
 

@@ -17,7 +17,8 @@ def build_parser() -> argparse.ArgumentParser:
     p = Parser(
         prog="python -m probe",
         description="Train a linear head on stored features and score it. Weight decay is λ in mean loss + λ/2 |W|², "
-        "bias unpenalised; columns are standardised unless a block says otherwise (a:l2, a:raw, a:pca256, a[0:2048]).",
+        "bias unpenalised; columns are standardised unless a block says otherwise (a:l2, a:raw, a:pca256, a[0:2048]) "
+        "or BatchNorm follows: to sgd a block without options is :raw.",
     )
     default = ProbeConfig(features=())
     p.add_argument(
@@ -71,6 +72,9 @@ def build_parser() -> argparse.ArgumentParser:
     g.add_argument("--epochs", type=int, help="28, lr divided by 10 after 8, 16, 24/28; balanced 10, fullbatch 200")
     g.add_argument("--batch", type=int, help="rows, over all ranks (256; balanced 32)")
     g.add_argument("--batch-norm", default=default.batch_norm, choices=BATCH_NORMS, help="of sgd (%(default)s)")
+    g.add_argument(
+        "--decay-batch-norm", action="store_true", help="of sgd: weight decay also on BatchNorm's scale and shift"
+    )
     g.add_argument("--views", type=int, default=default.views, help="stored views of train, one an epoch (%(default)s)")
     g.add_argument(
         "--average", type=names, default=(), metavar="ID,ID", help="sgd starts from these heads, one a block"

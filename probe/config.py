@@ -52,6 +52,8 @@ class ProbeConfig:
     """None: the solver's own."""
     batch_norm: str = "affine"
     """Of sgd: affine, plain (no scale and shift), none."""
+    decay_batch_norm: bool = False
+    """Of sgd: weight decay also on BatchNorm's scale and shift, which the paper's scripts leave out of it."""
     views: int = 1
     """sgd and cosine show view e % views of the training images in epoch e."""
     average: tuple[str, ...] = ()

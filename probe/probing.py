@@ -12,7 +12,7 @@ import torch
 from probe import ranks
 from probe.config import ProbeConfig
 from probe.data import Data
-from probe.features import Block, parse_features
+from probe.features import DEFAULT_STEPS, Block, parse_features
 from probe.keep import cost, keep_head, keep_predictions, keep_record
 from probe.memory import hold
 from probe.metrics import Predictions, predict, summarise
@@ -49,7 +49,8 @@ def probe(root: Root, config: ProbeConfig, features: str) -> list[dict[str, Any]
     """
     start = time.monotonic()
     device = pick_device(config.device)
-    blocks = parse_features(root, config.dataset, config.train, features)
+    raw = SOLVERS[config.solver].raw and config.batch_norm != "none"
+    blocks = parse_features(root, config.dataset, config.train, features, () if raw else DEFAULT_STEPS)
     settings = _settings(root, config)
     splits, pairs = _open(root, config, settings, blocks, device)
     settings = replace(settings, pairs=pairs)
@@ -70,7 +71,7 @@ def probe(root: Root, config: ProbeConfig, features: str) -> list[dict[str, Any]
         "weight_decay": choice.fit.weight_decay,
         **choice.fit.extra,
         **cost(splits["test"].x.parts),
-        **_metrics(config, splits["test"], predictions, classes),
+        **_metrics(config, splits["test"], predictions, classes, choice.data),
         "val_top1": choice.val_top1,
         "optimism_gap": choice.optimism_gap,
         **({"epoch": choice.epoch} if choice.epoch else {}),
@@ -102,6 +103,7 @@ def _settings(root: Root, config: ProbeConfig) -> Settings:
         epochs=config.epochs or solver.epochs,
         batch=config.batch or solver.batch,
         batch_norm=config.batch_norm,
+        decay_batch_norm=config.decay_batch_norm,
         average=tuple(load_head(root, name) for name in config.average),
         k=config.k,
         temperature=config.temperature,
@@ -209,7 +211,9 @@ def _choose(config: ProbeConfig, settings: Settings, blocks: list[Block], data: 
     )  # fmt: skip
 
 
-def _metrics(config: ProbeConfig, test: Split, predictions: Predictions, classes: tuple[str, ...]) -> dict[str, Any]:
+def _metrics(
+    config: ProbeConfig, test: Split, predictions: Predictions, classes: tuple[str, ...], trained: Data
+) -> dict[str, Any]:
     group = test.x.samples.target(config.group) if config.group else None
     return {
         "num_classes": len(classes),
@@ -217,6 +221,7 @@ def _metrics(config: ProbeConfig, test: Split, predictions: Predictions, classes
             predictions,
             classes,
             probabilities=SOLVERS[config.solver].probabilities,
+            trained=np.unique(trained.labels),
             group_N=group.index[test.rows] if group else None,
             groups=group.classes if group else (),
         ),
@@ -266,7 +271,7 @@ def _sub(
             "weight_decay": None,
             "weight_decays": [choice.fit.weight_decay for choice in choices],
             **cost(splits["test"].x.parts),
-            **_metrics(config, splits["test"], predictions, classes),
+            **_metrics(config, splits["test"], predictions, classes, choices[0].data),
             "val_top1": None,
             "optimism_gap": None,
             "seconds": {"train": trained - start, "score": time.monotonic() - trained},

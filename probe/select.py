@@ -83,10 +83,19 @@ def mean_scores(folds: Sequence[Sequence[Predictions]]) -> list[tuple[float, flo
 
 
 def best(scores: Sequence[tuple[float, float]], fits: Sequence[Fit]) -> int:
-    """Highest top-1; among equals the lower NLL, then the stronger weight decay. What diverged comes last."""
+    """Highest top-1; among equals the lower NLL, then the stronger weight decay, then the first.
+
+    What diverged comes last. Where a member has no NLL (a true class without a score), NLL decides nothing.
+    """
+    known = all(math.isfinite(nll) for _, nll in scores)
 
     def merit(i: int) -> tuple[bool, float, float, float]:
-        return not fits[i].certificate.get("diverged"), scores[i][0], -scores[i][1], fits[i].weight_decay or 0.0
+        return (
+            not fits[i].certificate.get("diverged"),
+            scores[i][0],
+            -scores[i][1] if known else 0.0,
+            fits[i].weight_decay or 0.0,
+        )
 
     return max(range(len(scores)), key=merit)
 
@@ -135,14 +144,15 @@ def _on_test(solver: str, settings: Settings, data: Data, test: Data, *, oracle:
     """All of the training rows train every member, and the test split chooses."""
     watch = Watch(test.prepared_by(data.prepare))
     fits = solve(solver, data, replace(settings, watch=watch))
-    grid = _grid(fits, None, mean_scores([predict([fit.head for fit in fits], watch.test)]))
+    scores = mean_scores([predict([fit.head for fit in fits], watch.test)])
+    grid = _grid(fits, None, scores)
     for member, curve in zip(grid, watch.curves, strict=False):
         member["test_top1_by_epoch"] = curve
     if oracle and watch.head is not None:
         fit = replace(fits[watch.member], head=watch.head)
         how = f"the best on the test split of every member after every epoch (epoch {watch.epoch}): a bound, optimistic"
         return Choice(fit, data, grid, watch.member, None, how, watch.epoch)
-    chosen = best([(member["test_top1"], member["test_nll"]) for member in grid], fits)
+    chosen = best(scores, fits)
     how = (
         "the best member on the test split: a bound, optimistic"
         if oracle
@@ -150,6 +160,10 @@ def _on_test(solver: str, settings: Settings, data: Data, test: Data, *, oracle:
         + (" after the last epoch, as upstream did: optimistic" if watch.curves else ": optimistic")
     )
     return Choice(fits[chosen], data, grid, chosen, None, how)
+
+
+def _finite(nll: float) -> float | None:
+    return nll if math.isfinite(nll) else None
 
 
 def _grid(
@@ -160,9 +174,9 @@ def _grid(
             "weight_decay": fit.weight_decay,
             **fit.extra,
             "val_top1": val[i][0] if val else None,
-            "val_nll": val[i][1] if val else None,
+            "val_nll": _finite(val[i][1]) if val else None,
             "test_top1": test[i][0],
-            "test_nll": test[i][1],
+            "test_nll": _finite(test[i][1]),
             "certificate": dict(fit.certificate),
         }
         for i, fit in enumerate(fits)

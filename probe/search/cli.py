@@ -62,6 +62,8 @@ def check(config: SearchConfig) -> None:
         )
     if config.solver not in SOLVERS:
         raise UnknownName("solver", config.solver, SOLVERS, "`python -m probe --list` shows all")
+    if SOLVERS[config.solver].groups:
+        raise BadValue(f"--solver {config.solver} is for group objectives, which a search has none of: take lbfgs")
     for flag, value, least in (
         ("budget", 1 if config.budget is None else config.budget, 1), ("limit", config.limit, 1),
         ("orders", config.orders, 0), ("folds", config.folds, 2), ("confirm", config.confirm, 0),
