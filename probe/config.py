@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from probe.solvers import TOLERANCE
+from probe.solvers import SOLVERS, TOLERANCE
+from store.errors import UnknownName
 
 BATCH_NORMS = ("affine", "plain", "none")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -83,3 +84,11 @@ class ProbeConfig:
     device: str = "auto"
     memory: int | None = None
     """Bytes that features and solver may use together; None: load what fits in half of the free memory."""
+
+    def __post_init__(self) -> None:
+        """Raise `UserError` for a number that no run could use, or a solver that there is not."""
+        from probe.check import check_numbers  # it speaks of this class
+
+        if self.solver not in SOLVERS:
+            raise UnknownName("solver", self.solver, SOLVERS, "`python -m probe --list` shows all")
+        check_numbers(self)

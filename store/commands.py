@@ -21,7 +21,8 @@ DAY_SECONDS = 86400.0
 
 
 def _find(root: Root, options: Namespace) -> list[StoredSet]:
-    dataset = dataset_name(options.dataset) if options.dataset else None
+    is_glob = set("*?[") & set(options.dataset or "") and ":" not in options.dataset
+    dataset = options.dataset if is_glob or not options.dataset else dataset_name(options.dataset)
     found = inventory.find_sets(root, options.sets, dataset=dataset, split=options.split)
     if not found and (dataset or options.split):
         have = sorted({f"{stored.key.dataset}/{stored.key.split}" for stored in inventory.find_sets(root)})

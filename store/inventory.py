@@ -91,10 +91,14 @@ def find_sets(
 ) -> list[StoredSet]:
     """Every feature set, or those that match: `backbone`, `split/backbone` or `dataset/split/backbone`.
 
-    `*` and `?` match; `@3f9c` after the backbone picks a fingerprint. Raises `MissingFeatures`: a pattern that
-    matches nothing.
+    `*` and `?` match, also in `dataset` and `split`; `@3f9c` after the backbone picks a fingerprint. Raises
+    `MissingFeatures`: a pattern that matches nothing.
     """
-    keys = [key for key in _keys(root) if dataset in (None, key.dataset) and split in (None, key.split)]
+    keys = [
+        key
+        for key in _keys(root)
+        if fnmatch.fnmatchcase(key.dataset, dataset or "*") and fnmatch.fnmatchcase(key.split, split or "*")
+    ]
     with ThreadPoolExecutor(_THREADS) as pool:
         found = zip(keys, pool.map(lambda key: _fingerprints(root, key.folder), keys), strict=True)
         names = [(key, fingerprint) for key, fingerprints in found for fingerprint in fingerprints]

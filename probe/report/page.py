@@ -34,7 +34,7 @@ def write_page(root: Root, results: Sequence[Result], more: Iterable[Figure], sk
     """Write the page; complete or not at all. Raises `BadValue`: the file cannot be written."""
     text = page(root.url, results, more, skipped)
     with written(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))
     return path.resolve()
 
 
@@ -75,4 +75,4 @@ def _beside(name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode(errors='backslashreplace')).digest()).decode()}"

@@ -5,8 +5,6 @@ import sys
 from collections.abc import Sequence
 
 from probe.search.config import SearchConfig
-from probe.solvers import SOLVERS
-from store.errors import BadValue, UnknownName
 from store.flags import Parser, numbers, size
 from store.results import open_for_results
 
@@ -17,7 +15,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Score concatenations of stored features by a ridge probe on val, from Gram blocks that are made "
         "once and kept: every subset of up to 12 backbones, or a greedy walk. docs/SEARCH.md says what is exact.",
     )
-    default = SearchConfig(features="")
+    default = SearchConfig(features="a")
     p.add_argument("--features", metavar="A,B,C", help="the candidates: names, {braces} and globs such as 'swav_*'")
     p.add_argument("--budget", type=int, metavar="K", help="most candidates in a concatenation (all)")
     p.add_argument(
@@ -57,29 +55,10 @@ def build_parser() -> argparse.ArgumentParser:
     return p
 
 
-def check(config: SearchConfig) -> None:
-    """Raise `BadValue` for a number that no search could use, before anything is read."""
-    if not config.features:
-        raise BadValue(
-            "give --features a,b,c: which stored features to choose from; `python -m store ls` shows what there is"
-        )
-    if config.solver not in SOLVERS:
-        raise UnknownName("solver", config.solver, SOLVERS, "`python -m probe --list` shows all")
-    if SOLVERS[config.solver].groups:
-        raise BadValue(f"--solver {config.solver} is for group objectives, which a search has none of: take lbfgs")
-    for flag, value, least in (
-        ("budget", 1 if config.budget is None else config.budget, 1), ("limit", config.limit, 1),
-        ("orders", config.orders, 0), ("folds", config.folds, 2), ("confirm", config.confirm, 0),
-    ):  # fmt: skip
-        if value < least:
-            raise BadValue(f"--{flag} {value}: at least {least}")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     options = vars(build_parser().parse_args(argv))
     as_json, records = options.pop("json"), options.pop("records")
     config = SearchConfig(**{**options, "features": options["features"] or ""})
-    check(config)
     from probe.search.run import run  # torch loads here
 
     with open_for_results(config.store, records) as root:

@@ -177,3 +177,14 @@ def test_gc_collects_halves_and_partial_files_by_age(root, make_set, capsys) -> 
     assert capsys.readouterr().out.startswith("samples/toy/train/")
     assert list(root.list("samples/toy")) == ["val"]
     assert kept.read().shape == (9, 1)
+
+
+def test_dataset_and_split_take_globs(root, make_set, capsys) -> None:
+    for dataset in ("inc-1", "inc-2", "other"):
+        make_set(made(9, 1), labels(9), dataset=dataset)
+    assert run(root, "ls", "--dataset", "inc*", "--split", "tr?in") == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]] == ["inc-1", "inc-2"]
+    assert run(root, "rm", "--dataset", "inc-[1]", "--yes") == 0
+    assert sorted(root.list("features")) == ["inc-2", "other"]
+    with pytest.raises(MissingFeatures, match=r"no feature sets of none\*/\* in"):
+        run(root, "ls", "--dataset", "none*")

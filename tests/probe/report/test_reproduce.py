@@ -25,7 +25,7 @@ PROBES = [
         "penalty": (0.5, 1.0),
         "anneal": (0, 500),
     },
-    {"average": ("ab", "cd"), "memory": 4_000_000_000, "device": "cpu", "views": 3, "solver": "cosine"},
+    {"average": ("ab", "cd"), "memory": 4_000_000_000, "device": "cpu", "views": 3, "solver": "sgd"},
 ]
 FEWSHOTS = [
     {},
