@@ -23,7 +23,7 @@ from extract.models.architectures import find_architecture
 from extract.weights.table import Weights
 from store.errors import BadValue
 from store.json_text import parse_json
-from store.keys import check_name
+from store.keys import check_name, user_path
 
 FORMAT = 1
 DESCRIPTION, WEIGHTS, HEAD = "backbone.json", "weights.safetensors", "head.safetensors"
@@ -37,13 +37,13 @@ def default_root() -> str:
 def folder_of(name: str, root: str | None = None) -> Path:
     """The folder of `name`, or of a snapshot `name@e10`. Raises `BadValue`: not a name that could be a folder."""
     run, at, snapshot = check_name("backbone", name).partition("@")
-    folder = Path(root or default_root()).expanduser() / run
+    folder = user_path(root or default_root()) / run
     return folder / check_name("snapshot", snapshot) if at else folder
 
 
 def trained_names(root: str | None = None) -> list[str]:
     """Every whole backbone below the root, snapshots after the run that they are of."""
-    top = Path(root or default_root()).expanduser()
+    top = user_path(root or default_root())
     names = []
     for folder in sorted(path for path in top.glob("*") if path.is_dir()):
         names += [folder.name] if (folder / DESCRIPTION).is_file() else []

@@ -7,6 +7,7 @@ from fewshot.classifiers import CLASSIFIERS
 from fewshot.config import ALL, TRANSFORMS, Crossing, FewshotConfig, Settings, Span
 from store.errors import BadValue, UnknownName
 from store.flags import Parser, names
+from store.results import open_for_results
 from store.root import default_root
 from store.tables import table_or_json
 
@@ -22,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--ensemble", action="store_true", help="also the mean of the probabilities of each backbone")
     p.add_argument("--compare", nargs=2, metavar=("A", "B"), help="paired difference of two features or classifiers")
     p.add_argument("--store", help=f"folder or s3://bucket/prefix ({default_root()})")
+    p.add_argument("--records", metavar="DIR", help="another store for the record (--store)")
     p.add_argument("--list", action="store_true", help="print the classifiers and stop")
     p.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
     p.add_argument("--device", default=default.device, help="auto, cpu, cuda (%(default)s)")
@@ -103,6 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from fewshot.evaluate import evaluate  # torch loads here, so that --help and typos answer at once
     from fewshot.report import to_json, to_text
 
-    report = evaluate(config)
-    print(to_json(report) if args.json else to_text(report))
+    with open_for_results(config.store, args.records) as root:
+        report = evaluate(config, root)
+        print(to_json(report) if args.json else to_text(report))
     return 0

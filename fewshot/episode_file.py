@@ -12,6 +12,7 @@ from fewshot.episodes import Episodes, EpisodeSet
 from fewshot.pool import Pool
 from store.errors import BadValue, FormatError, SamplesMismatch
 from store.json_text import parse_json
+from store.whole import written
 
 FORMAT = 1
 _ARRAYS = {"support": 3, "query": 3, "classes": 2, "number": 1}
@@ -19,7 +20,7 @@ _ARRAYS = {"support": 3, "query": 3, "classes": 2, "number": 1}
 
 
 def write(path: str, sets: Sequence[EpisodeSet], pool: Pool, target: str) -> None:
-    """Write episode sets; the file appears whole or not at all.
+    """Write episode sets; the file appears whole or not at all. Raises `BadValue`: it cannot be written.
 
     Header (JSON text): format, samples, splits, target, sets: [{ways, shots, queries, repeats, batches}]. Arrays of
     batch j of set i: `{i}.{j}.support` (E, W, S), `.query` (E, W, Q), `.classes` (E, W), `.number` (E,).
@@ -35,15 +36,8 @@ def write(path: str, sets: Sequence[EpisodeSet], pool: Pool, target: str) -> Non
             found = (batch.support_EWS, batch.query_EWQ, batch.classes_EW, batch.number_E)
             for name, array in zip(_ARRAYS, found, strict=True):
                 arrays[f"{i}.{j}.{name}"] = array.astype(np.int32) if pool.starts[-1] < 1 << 31 else array
-    partial = Path(f"{path}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        partial.replace(path)
-    except OSError as error:
-        raise BadValue(f"cannot write episodes to {path}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with written(Path(path)) as file:
+        np.savez_compressed(file, **arrays)
 
 
 def read(path: str, pool: Pool) -> list[EpisodeSet]:

@@ -80,13 +80,15 @@ class Report:
     """Key of the record in the store."""
 
 
-def evaluate(config: FewshotConfig) -> Report:
+def evaluate(config: FewshotConfig, root: Root | None = None) -> Report:
     """Draw or read the episodes, evaluate every classifier over every concatenation on them, write a record.
+
+    root: an open store, in place of `config.store`.
 
     Raises: UserError: features, classes, files or flags that do not fit; store/errors.py.
     """
     began = time.perf_counter()
-    root = open_root(config.store)
+    root = root or open_root(config.store)
     splits = config.splits or default_splits(root, config.dataset)
     rows = _rows(root, config, splits[0])
     pool = open_pool(root, config.dataset, splits, tuple(dict.fromkeys(name for row in rows.values() for name in row)))

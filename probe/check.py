@@ -1,6 +1,7 @@
 """Whether a run can be: options that contradict each other, or say nothing to the solver, before anything is read."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from probe.config import OBJECTIVES, TUNINGS, ProbeConfig
 from probe.solvers import SOLVERS
@@ -8,17 +9,17 @@ from store.errors import BadValue, UnknownName
 
 READ = sorted({name for solver in SOLVERS.values() for name in solver.reads})
 """Options that some solvers read. To the others they would say nothing, and whoever gives one expects it to count."""
-LEAST = {"folds": 2, "epochs": 1, "batch": 1, "views": 1, "k": 1, "memory": 1, "seed": 0, "seeds": 0}
-MOST = {"lr": 1e38, "weight_decay": 1e38, "seed": 2**63 - 1, "seeds": 2**63 - 1}
-"""What float32, or the generators of random numbers, still know."""
+LEAST = {"folds": 2, "epochs": 1, "batch": 1, "views": 1, "k": 1, "memory": 1, "seed": 0, "seeds": 0, "lr": 0,
+         "weight_decay": 0, "penalty": 0, "anneal": 0, "budget": 1, "limit": 1, "orders": 0, "confirm": 0}  # fmt: skip
+MOST = {"lr": 1e38, "weight_decay": 1e38, "penalty": 1e38, "seed": 2**63 - 1, "seeds": 2**63 - 1, "epochs": 10**6,
+        "batch": 2**31 - 1, "views": 10**6, "folds": 10**6, "k": 2**31 - 1, "anneal": 2**63 - 1, "orders": 10**6,
+        "confirm": 10**6, "limit": 10**7}  # fmt: skip
+"""What float32, the generators of random numbers, or a life's time still know."""
 
 
 def check(config: ProbeConfig) -> None:
     """Raise `BadValue` for options that no run could use, before anything is read."""
-    for name in LEAST.keys() | MOST.keys():
-        values = getattr(config, name)
-        for value in values if isinstance(values, tuple) else (values,):
-            check_number(name, value)
+    check_numbers(config)
     if not 0 < config.tolerance < 1:
         raise BadValue(f"--tolerance {config.tolerance:g}: above 0, and below 1")
     if not 0 < config.temperature < float("inf"):
@@ -33,13 +34,23 @@ def check(config: ProbeConfig) -> None:
         raise BadValue(f"--shard classes: heads of lbfgs and sgd can be shared out, not of {config.solver}")
     if config.solver == "sgd" and config.batch == 1 and config.batch_norm != "none":
         raise BadValue("--batch 1: one row has no variance to normalise by; give --batch-norm none, or larger batches")
+    if config.decay_batch_norm and config.batch_norm != "affine":
+        raise BadValue(f"--decay-batch-norm: --batch-norm {config.batch_norm} has no scale and shift; leave one out")
     if config.test_dataset and config.objective:
         raise BadValue("--test-dataset is for plain probing: with --objective the groups say what tests")
 
 
+def check_numbers(config: Any) -> None:
+    """Raise `BadValue` for a number of a config, or one of a grid, beyond `LEAST` and `MOST` of its name."""
+    for name in sorted(LEAST.keys() | MOST.keys()):
+        values = getattr(config, name, None)
+        for value in values if isinstance(values, tuple) else (values,):
+            check_number(name, value)
+
+
 def check_number(name: str, value: float | None) -> None:
     least, most = LEAST.get(name, 0), MOST.get(name, float("inf"))
-    if value is not None and value < least:
+    if value is not None and not value >= least:  # NaN is no number either
         raise BadValue(f"{_flag(name)} {value:g}: at least {least}")
     if value is not None and value > most:
         raise BadValue(f"{_flag(name)} {value:g}: at most {most:g}")

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from probe.check import check
 from probe.config import BATCH_NORMS, OBJECTIVES, PRECISIONS, SELECT, SHARDS, TUNINGS, ProbeConfig
 from probe.solvers import SOLVERS
-from store.errors import BadValue, UnknownName
+from store.errors import BadValue
 from store.flags import Parser, integers, names, numbers, size
-from store.root import default_root, open_root
+from store.results import open_for_results
 from store.tables import table_or_json
 
 
@@ -17,7 +17,8 @@ def build_parser() -> argparse.ArgumentParser:
     p = Parser(
         prog="python -m probe",
         description="Train a linear head on stored features and score it. Weight decay is λ in mean loss + λ/2 |W|², "
-        "bias unpenalised; columns are standardised unless a block says otherwise (a:l2, a:raw, a:pca256, a[0:2048]).",
+        "bias unpenalised; columns are standardised unless a block says otherwise (a:l2, a:raw, a:pca256, a[0:2048]) "
+        "or BatchNorm follows: to sgd a block without options is :raw.",
     )
     default = ProbeConfig(features=())
     p.add_argument(
@@ -32,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
         "groups train, tune and test",
     )
     p.add_argument("--store", help="path or s3:// URL ($FEATURE_STORE or data/features)")
+    p.add_argument("--records", metavar="DIR", help="another store for the record, heads and predictions (--store)")
     for split, also in (("train", ""), ("val", "; none: a part of train"), ("test", "")):
         p.add_argument(
             f"--{split}", default=split, metavar="SPLIT", help=f"split to use as {split} (%(default)s){also}"
@@ -70,6 +72,9 @@ def build_parser() -> argparse.ArgumentParser:
     g.add_argument("--epochs", type=int, help="28, lr divided by 10 after 8, 16, 24/28; balanced 10, fullbatch 200")
     g.add_argument("--batch", type=int, help="rows, over all ranks (256; balanced 32)")
     g.add_argument("--batch-norm", default=default.batch_norm, choices=BATCH_NORMS, help="of sgd (%(default)s)")
+    g.add_argument(
+        "--decay-batch-norm", action="store_true", help="of sgd: weight decay also on BatchNorm's scale and shift"
+    )
     g.add_argument("--views", type=int, default=default.views, help="stored views of train, one an epoch (%(default)s)")
     g.add_argument(
         "--average", type=names, default=(), metavar="ID,ID", help="sgd starts from these heads, one a block"
@@ -93,6 +98,9 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--memory", type=size, help="4GB: larger features stream from the store (half of what is free)")
     p.add_argument("--sub", action="store_true", help="also average separate heads, one a block: cat^sub")
     p.add_argument("--predictions", action="store_true", help="store per-sample predictions as Parquet")
+    p.add_argument(
+        "--allow-duplicates", action="store_true", help="images in two of train, val, test: told, not refused"
+    )
     p.add_argument("--json", action="store_true", help="one JSON document on stdout instead of the table")
     p.add_argument("--list", action="store_true", help="show the solvers and stop")
     return p
@@ -100,7 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = vars(build_parser().parse_args(argv))
-    as_json = options.pop("json")
+    as_json, records = options.pop("json"), options.pop("records")
     if options.pop("list"):
         print(table_or_json(("solver", "what"), [(name, row.what) for name, row in SOLVERS.items()], as_json=as_json))
         return 0
@@ -111,9 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options["objective"] = tuple(dict.fromkeys(options["objective"]))
     options["solver"] = options["solver"] or ("balanced" if options["objective"] else ProbeConfig.solver)
     config = ProbeConfig(**{**options, "features": tuple(options["features"])})
-    if config.solver not in SOLVERS:
-        raise UnknownName("solver", config.solver, SOLVERS, "`python -m probe --list` shows all")
     check(config)
     from probe.run import run  # torch loads here
 
-    return run(open_root(config.store or default_root()), config, as_json=as_json, out=sys.stdout)
+    with open_for_results(config.store, records) as root:
+        return run(root, config, as_json=as_json, out=sys.stdout)

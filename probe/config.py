@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from probe.solvers import TOLERANCE
+from probe.solvers import SOLVERS, TOLERANCE
+from store.errors import UnknownName
 
 BATCH_NORMS = ("affine", "plain", "none")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -52,6 +53,8 @@ class ProbeConfig:
     """None: the solver's own."""
     batch_norm: str = "affine"
     """Of sgd: affine, plain (no scale and shift), none."""
+    decay_batch_norm: bool = False
+    """Of sgd: weight decay also on BatchNorm's scale and shift, which the paper's scripts leave out of it."""
     views: int = 1
     """sgd and cosine show view e % views of the training images in epoch e."""
     average: tuple[str, ...] = ()
@@ -75,7 +78,17 @@ class ProbeConfig:
     """
     select: str = "val"
     folds: int = 5
+    allow_duplicates: bool = False
+    """Images that stand on two sides, train and test, are told and not refused."""
     seed: int = 0
     device: str = "auto"
     memory: int | None = None
     """Bytes that features and solver may use together; None: load what fits in half of the free memory."""
+
+    def __post_init__(self) -> None:
+        """Raise `UserError` for a number that no run could use, or a solver that there is not."""
+        from probe.check import check_numbers  # it speaks of this class
+
+        if self.solver not in SOLVERS:
+            raise UnknownName("solver", self.solver, SOLVERS, "`python -m probe --list` shows all")
+        check_numbers(self)

@@ -1,7 +1,7 @@
 """The feature list: `a,b:l2,c:std:pca256,d[0:2048]` -> names, columns and steps. Data only, no torch."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from store.braces import split_list
 from store.concat import Concat, expand_names, open_features
@@ -31,15 +31,22 @@ class Block:
     """Columns low to high - 1; None: from the first, to the last."""
     steps: tuple[str, ...] = DEFAULT_STEPS
     """In order: l2 (each row to length 1), std (each column to mean 0, variance 1), pcaK (onto K components)."""
+    spelled: bool = field(default=False, compare=False)
+    """Whether the text of the block names `std` too, because a block without options was something else."""
 
     def __str__(self) -> str:
         columns = f"[{self.low or 0}:{'' if self.high is None else self.high}]" if self.low or self.high else ""
-        steps = "" if self.steps == DEFAULT_STEPS else "".join(f":{step}" for step in self.steps or ("raw",))
+        silent = self.steps == DEFAULT_STEPS and not self.spelled
+        steps = "" if silent else "".join(f":{step}" for step in self.steps or ("raw",))
         return f"{self.name}{columns}{steps}"
 
 
-def parse_features(root: Root, dataset: str, split: str, text: str) -> list[Block]:
+def parse_features(
+    root: Root, dataset: str, split: str, text: str, default: tuple[str, ...] = DEFAULT_STEPS
+) -> list[Block]:
     """Blocks of `text`; braces and globs expand to what is stored, and options hold for each expanded name.
+
+    A block without options has the steps `default`.
 
     Raises `BadValue`: nothing named, an empty column range, or an option that is none of STEPS.
     """
@@ -61,8 +68,9 @@ def parse_features(root: Root, dataset: str, split: str, text: str) -> list[Bloc
         steps = tuple(found["steps"].split(":")[1:])
         if "pca0" in steps:
             raise BadValue(f"features {item!r}: pca needs at least one component")
-        steps = tuple(step for step in steps if step != "raw") if steps else DEFAULT_STEPS
-        blocks += [Block(name, *columns, steps) for name in expand_names(root, dataset_name(dataset), split, names)]
+        steps = tuple(step for step in steps if step != "raw") if steps else default
+        expanded = expand_names(root, dataset_name(dataset), split, names)
+        blocks += [Block(name, *columns, steps, spelled=default != DEFAULT_STEPS) for name in expanded]
     if not blocks:
         raise BadValue(f"no feature names in {text!r}: give --features a,b,c")
     return blocks

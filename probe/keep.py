@@ -77,13 +77,13 @@ def keep_predictions(root: Root, name: str, split: Split, classes: tuple[str, ..
     except ImportError as error:
         raise BadValue("--predictions needs pyarrow: pip install 'motherlode[report]'") from error
     ids = split.x.samples.ids
-    names = pa.array(list(classes))
+    names, first_N = pa.array(list(classes)), found.top_NK[:, 0]
     table = pa.table(
         {
             "sample": [ids[int(row)] for row in split.rows] if len(split.rows) < len(ids) else list(ids),
             "class": pa.DictionaryArray.from_arrays(pa.array(found.y_N, pa.int32()), names),
-            "predicted": pa.DictionaryArray.from_arrays(pa.array(found.top_NK[:, 0], pa.int32()), names),
-            "top": pa.array(found.top_NK.tolist(), pa.list_(pa.int32())),
+            "predicted": pa.DictionaryArray.from_arrays(pa.array(first_N, pa.int32(), mask=first_N < 0), names),
+            "top": pa.array([top[top >= 0].tolist() for top in found.top_NK], pa.list_(pa.int32())),
             "confidence": pa.array(found.confidence_N),
             "log_likelihood": pa.array(found.log_likelihood_N),
         }

@@ -1,5 +1,6 @@
 """What is reported of a head's predictions."""
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +12,11 @@ import torch
 from probe import ranks
 from probe.data import Data
 
+log = logging.getLogger("probe")
 BINS = 15
 """Equal bins of confidence in the calibration error, as in Guo et al. (2017)."""
+NO_SCORE = -1e29
+"""Logits below it say that a class cannot be chosen: a class without a training sample, or without a vote."""
 NORMAL_95 = 1.959964
 
 
@@ -22,9 +26,11 @@ class Predictions:
 
     y_N: np.ndarray
     top_NK: np.ndarray
-    """(N, min(5, C)) int64: the classes of the highest logits, the highest first"""
+    """(N, min(5, C)) int64: the classes of the highest logits, the highest first; -1 where fewer classes have a score.
+    Equal logits come in torch.topk's order.
+    """
     log_likelihood_N: np.ndarray
-    """(N,) log softmax at the true class"""
+    """(N,) log softmax at the true class; minus infinity where it has no score"""
     confidence_N: np.ndarray
     """(N,) largest softmax value"""
 
@@ -45,9 +51,11 @@ def predict(heads: Sequence[Any], data: Data) -> list[Predictions]:
             logits = head(x_BD).float()
             if allowed is not None:
                 logits = logits.masked_fill(~allowed, -torch.inf)
-            log_p = logits.log_softmax(1)
+            silent = logits < NO_SCORE
+            log_p = logits.masked_fill(silent, -torch.inf).log_softmax(1).masked_fill(silent, -torch.inf)
             best = log_p.topk(width, dim=1)
-            top[rows], confidence[rows] = best.indices.cpu(), best.values[:, 0].exp().cpu()
+            indices = best.indices.masked_fill(best.values == -torch.inf, -1)
+            top[rows], confidence[rows] = indices.cpu(), best.values[:, 0].exp().cpu()
             likelihood[rows] = log_p.gather(1, y[:, None])[:, 0].cpu()
     order = np.argsort(ranks.gather(data.positions))
     return [Predictions(data.labels, *(ranks.gather(part.numpy())[order] for part in parts)) for parts in kept]
@@ -77,15 +85,31 @@ def by_index(correct_N: np.ndarray, index_N: np.ndarray, names: Sequence[str]) -
     return {name: right[i] / total[i] for i, name in enumerate(names) if total[i]}
 
 
+def defined(predictions: Predictions, trained: np.ndarray | None) -> bool:
+    """Whether the predictions have an NLL; where not, a warning says so."""
+    lost = ~np.isfinite(predictions.log_likelihood_N)
+    if trained is not None:
+        lost |= ~np.isin(predictions.y_N, trained)
+    if lost.any():
+        log.warning("no NLL: it is not defined where the true class has no score or no training sample, as for %d of "
+                    "%d scored samples", lost.sum(), len(lost))  # fmt: skip
+    return not lost.any()
+
+
 def summarise(
     predictions: Predictions,
     classes: Sequence[str],
     *,
     probabilities: bool = True,
+    trained: np.ndarray | None = None,
     group_N: np.ndarray | None = None,
     groups: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """All metrics of one head on one split, as JSON values; accuracies as fractions."""
+    """All metrics of one head on one split, as JSON values; accuracies as fractions.
+
+    NLL is left out where it is not defined: a sample's class has no score, or is none of `trained`, the indices of
+    classes that the head was trained on (None: all).
+    """
     correct = predictions.correct_N
     per_class = by_index(correct, predictions.y_N, classes)
     found: dict[str, Any] = {
@@ -97,7 +121,8 @@ def summarise(
         "per_class": per_class,
     }
     if probabilities:
-        found["nll"] = float(-predictions.log_likelihood_N.mean())
+        if defined(predictions, trained):
+            found["nll"] = float(-predictions.log_likelihood_N.mean())
         found["calibration_error"] = calibration_error(predictions.confidence_N, correct)
     if group_N is not None:
         known = group_N >= 0

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from store.errors import BadValue, FormatError
 from store.flags import Parser
-from store.root import Root, default_root, open_root
+from store.results import open_for_results
+from store.root import Root
 from store.runtime import run_command
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--dataset", help="other than the one of its training")
     p.add_argument("--split", default="test", help="%(default)s")
     p.add_argument("--store", help="path or s3:// URL ($FEATURE_STORE or data/features)")
+    p.add_argument("--records", metavar="DIR", help="the store that --records of `python -m probe` named (--store)")
     p.add_argument("--json", action="store_true", help="one JSON document: the score, and each sample's class")
     return p
 
@@ -87,7 +89,7 @@ def _logits(head: "StoredHead", x_BD: Any) -> Any:
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
-    root = open_root(options.store or default_root())
+    root = open_for_results(options.store, options.records)
     found = predict_split(root, options.head, options.features, options.dataset, options.split)
     if options.json:
         print(json.dumps(found, indent=1))

@@ -12,7 +12,7 @@ import torch
 from probe import ranks
 from probe.config import ProbeConfig
 from probe.data import Data
-from probe.features import Block, parse_features
+from probe.features import DEFAULT_STEPS, Block, parse_features
 from probe.keep import cost, keep_head, keep_predictions, keep_record
 from probe.memory import hold
 from probe.metrics import Predictions, predict, summarise
@@ -25,6 +25,7 @@ from store.features import backbones
 from store.fingerprint import IMPORTED
 from store.heads import load_head
 from store.keys import dataset_name
+from store.overlap import check_apart, kept_together
 from store.root import Root
 
 log = logging.getLogger("probe")
@@ -49,15 +50,18 @@ def probe(root: Root, config: ProbeConfig, features: str) -> list[dict[str, Any]
     """
     start = time.monotonic()
     device = pick_device(config.device)
-    blocks = parse_features(root, config.dataset, config.train, features)
+    raw = SOLVERS[config.solver].raw and config.batch_norm != "none"
+    blocks = parse_features(root, config.dataset, config.train, features, () if raw else DEFAULT_STEPS)
     settings = _settings(root, config)
     splits, pairs = _open(root, config, settings, blocks, device)
     settings = replace(settings, pairs=pairs)
     classes = _classes(config, splits)
     check_classes(splits, classes, config)
     _check_heads(config, settings, classes)
+    overlap = check_apart({role: (one.x, one.rows) for role, one in splits.items()}, allowed=config.allow_duplicates)
     opened = time.monotonic()
-    choice = _choose(config, settings, blocks, {role: split.data for role, split in splits.items()})
+    unit_N = _units(splits)
+    choice = _choose(config, settings, blocks, {role: split.data for role, split in splits.items()}, unit_N)
     trained = time.monotonic()
     scored = splits["test"].data.prepared_by(choice.data.prepare)
     (predictions,) = predict([choice.fit.head], scored)
@@ -70,12 +74,13 @@ def probe(root: Root, config: ProbeConfig, features: str) -> list[dict[str, Any]
         "weight_decay": choice.fit.weight_decay,
         **choice.fit.extra,
         **cost(splits["test"].x.parts),
-        **_metrics(config, splits["test"], predictions, classes),
+        **_metrics(config, splits["test"], predictions, classes, choice.data),
         "val_top1": choice.val_top1,
         "optimism_gap": choice.optimism_gap,
         **({"epoch": choice.epoch} if choice.epoch else {}),
         "grid": choice.grid,
         "certificate": dict(choice.fit.certificate),
+        **({"overlap": overlap} if overlap else {}),
         "seconds": {"open": opened - start, "train": trained - opened, "score": time.monotonic() - trained},
     }
     rows = [_keep(root, config, blocks, splits, classes, choice, predictions, row)]
@@ -102,6 +107,7 @@ def _settings(root: Root, config: ProbeConfig) -> Settings:
         epochs=config.epochs or solver.epochs,
         batch=config.batch or solver.batch,
         batch_norm=config.batch_norm,
+        decay_batch_norm=config.decay_batch_norm,
         average=tuple(load_head(root, name) for name in config.average),
         k=config.k,
         temperature=config.temperature,
@@ -202,14 +208,23 @@ def check_classes(splits: Mapping[str, Split], classes: tuple[str, ...], config:
                     len(classes) - len(present), len(classes), config.train)  # fmt: skip
 
 
-def _choose(config: ProbeConfig, settings: Settings, blocks: list[Block], data: Mapping[str, Data]) -> Choice:
+def _units(splits: Mapping[str, Split]) -> np.ndarray | None:
+    """Which rows of train, then val, are held out together."""
+    return kept_together([(splits[role].x, splits[role].rows) for role in ("train", "val") if role in splits])
+
+
+def _choose(
+    config: ProbeConfig, settings: Settings, blocks: list[Block], data: Mapping[str, Data], unit_N: np.ndarray | None
+) -> Choice:
     return choose(
         config.solver, settings, blocks, data["train"], data.get("val"), data["test"],
-        select=config.select, folds=config.folds, seed=config.seed,
+        select=config.select, folds=config.folds, seed=config.seed, unit_N=unit_N,
     )  # fmt: skip
 
 
-def _metrics(config: ProbeConfig, test: Split, predictions: Predictions, classes: tuple[str, ...]) -> dict[str, Any]:
+def _metrics(
+    config: ProbeConfig, test: Split, predictions: Predictions, classes: tuple[str, ...], trained: Data
+) -> dict[str, Any]:
     group = test.x.samples.target(config.group) if config.group else None
     return {
         "num_classes": len(classes),
@@ -217,6 +232,7 @@ def _metrics(config: ProbeConfig, test: Split, predictions: Predictions, classes
             predictions,
             classes,
             probabilities=SOLVERS[config.solver].probabilities,
+            trained=np.unique(trained.labels),
             group_N=group.index[test.rows] if group else None,
             groups=group.classes if group else (),
         ),
@@ -251,7 +267,7 @@ def _sub(
     choices = []
     for index, block in enumerate(blocks):
         data = {role: only_block(split.data, index) for role, split in splits.items()}
-        choices.append(_choose(config, settings, [block], data))
+        choices.append(_choose(config, settings, [block], data, _units(splits)))
     trained = time.monotonic()
     heads = [average(choices, blocks, of) for of in ("logits", "probabilities")]
     scored = splits["test"].data.prepared_by(together([choice.data.prepare for choice in choices]))
@@ -266,7 +282,7 @@ def _sub(
             "weight_decay": None,
             "weight_decays": [choice.fit.weight_decay for choice in choices],
             **cost(splits["test"].x.parts),
-            **_metrics(config, splits["test"], predictions, classes),
+            **_metrics(config, splits["test"], predictions, classes, choices[0].data),
             "val_top1": None,
             "optimism_gap": None,
             "seconds": {"train": trained - start, "score": time.monotonic() - trained},

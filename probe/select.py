@@ -14,9 +14,10 @@ import numpy as np
 
 from probe.data import Data
 from probe.features import Block
+from probe.folds import held_fifth, stratified
 from probe.metrics import Predictions, predict
 from probe.solvers import Fit, Settings, solve
-from probe.splits import fitted, stratified
+from probe.splits import fitted
 from store.errors import BadValue
 
 log = logging.getLogger("probe")
@@ -83,22 +84,32 @@ def mean_scores(folds: Sequence[Sequence[Predictions]]) -> list[tuple[float, flo
 
 
 def best(scores: Sequence[tuple[float, float]], fits: Sequence[Fit]) -> int:
-    """Highest top-1; among equals the lower NLL, then the stronger weight decay. What diverged comes last."""
+    """Highest top-1; among equals the lower NLL, then the stronger weight decay, then the first.
+
+    What diverged comes last. Where a member has no NLL (a true class without a score), NLL decides nothing.
+    """
+    known = all(math.isfinite(nll) for _, nll in scores)
 
     def merit(i: int) -> tuple[bool, float, float, float]:
-        return not fits[i].certificate.get("diverged"), scores[i][0], -scores[i][1], fits[i].weight_decay or 0.0
+        return (
+            not fits[i].certificate.get("diverged"),
+            scores[i][0],
+            -scores[i][1] if known else 0.0,
+            fits[i].weight_decay or 0.0,
+        )
 
     return max(range(len(scores)), key=merit)
 
 
 def choose(
     solver: str, settings: Settings, blocks: list[Block], train: Data, val: Data | None, test: Data, *,
-    select: str, folds: int, seed: int,
+    select: str, folds: int, seed: int, unit_N: np.ndarray | None = None,
 ) -> Choice:  # fmt: skip
     """Train the grid, choose a member by `select`, and refit it where rows were held out for choosing.
 
     Args:
         train, val, test: with no step fitted; val None: a stratified fifth of train is held out.
+        unit_N: of train, then val: rows of one number are held out together.
     """
     whole = train if val is None else train.join(val)
     if select in ("paper", "oracle"):
@@ -106,14 +117,17 @@ def choose(
     if select == "kfold":
         if folds > whole.total:
             raise BadValue(f"--folds {folds}: there are {whole.total} samples in train and val; at most so many folds")
-        part_N = stratified(whole.labels, folds, seed)
-        pairs = [(np.flatnonzero(part_N != k), np.flatnonzero(part_N == k)) for k in range(folds)]
+        part_N = stratified(whole.labels, folds, seed, unit_N)
+        folds_used = [k for k in range(folds) if (part_N == k).any()]
+        if not folds_used:
+            raise BadValue("--select kfold: no class has two samples that could be parted; give a --val split")
+        pairs = [(np.flatnonzero(part_N != k), np.flatnonzero(part_N == k)) for k in folds_used]
         how = f"chosen by {folds} stratified folds of train+val, refitted on all"
         held = [(whole.take(fit_rows), whole.take(val_rows)) for fit_rows, val_rows in pairs]
     elif val is None:
-        part_N = stratified(train.labels, VAL_PART, seed)
+        held_N = held_fifth(train.labels, VAL_PART, seed, unit_N)
         how = "chosen on a stratified fifth of train, refitted on all of train"
-        held = [(train.take(np.flatnonzero(part_N != 0)), train.take(np.flatnonzero(part_N == 0)))]
+        held = [(train.take(np.flatnonzero(~held_N)), train.take(np.flatnonzero(held_N)))]
     else:
         how = "chosen on val, refitted on train+val"
         held = [(train, val)]
@@ -135,14 +149,15 @@ def _on_test(solver: str, settings: Settings, data: Data, test: Data, *, oracle:
     """All of the training rows train every member, and the test split chooses."""
     watch = Watch(test.prepared_by(data.prepare))
     fits = solve(solver, data, replace(settings, watch=watch))
-    grid = _grid(fits, None, mean_scores([predict([fit.head for fit in fits], watch.test)]))
+    scores = mean_scores([predict([fit.head for fit in fits], watch.test)])
+    grid = _grid(fits, None, scores)
     for member, curve in zip(grid, watch.curves, strict=False):
         member["test_top1_by_epoch"] = curve
     if oracle and watch.head is not None:
         fit = replace(fits[watch.member], head=watch.head)
         how = f"the best on the test split of every member after every epoch (epoch {watch.epoch}): a bound, optimistic"
         return Choice(fit, data, grid, watch.member, None, how, watch.epoch)
-    chosen = best([(member["test_top1"], member["test_nll"]) for member in grid], fits)
+    chosen = best(scores, fits)
     how = (
         "the best member on the test split: a bound, optimistic"
         if oracle
@@ -150,6 +165,10 @@ def _on_test(solver: str, settings: Settings, data: Data, test: Data, *, oracle:
         + (" after the last epoch, as upstream did: optimistic" if watch.curves else ": optimistic")
     )
     return Choice(fits[chosen], data, grid, chosen, None, how)
+
+
+def _finite(nll: float) -> float | None:
+    return nll if math.isfinite(nll) else None
 
 
 def _grid(
@@ -160,9 +179,9 @@ def _grid(
             "weight_decay": fit.weight_decay,
             **fit.extra,
             "val_top1": val[i][0] if val else None,
-            "val_nll": val[i][1] if val else None,
+            "val_nll": _finite(val[i][1]) if val else None,
             "test_top1": test[i][0],
-            "test_nll": test[i][1],
+            "test_nll": _finite(test[i][1]),
             "certificate": dict(fit.certificate),
         }
         for i, fit in enumerate(fits)

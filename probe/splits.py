@@ -1,4 +1,4 @@
-"""Open the splits of one dataset as Data, with one list of classes for all; stratified parts and folds."""
+"""Open the splits of one dataset as Data, with one list of classes for all."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -95,13 +95,3 @@ def fitted(data: Data, blocks: list[Block]) -> Data:
 
     names, recipes = [block.name for block in blocks], [block.steps for block in blocks]
     return data.prepared_by(fit_prepare(widths, names, recipes, chunks, ranks.add, data.device))
-
-
-def stratified(y_N: np.ndarray, parts: int, seed: int) -> np.ndarray:
-    """(N,) the part, 0 to parts - 1, of every sample: each class is spread evenly, in an order that `seed` draws."""
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(y_N))
-    order = order[np.argsort(y_N[order], kind="stable")]
-    part_N = np.empty(len(y_N), np.int64)
-    part_N[order] = np.arange(len(y_N)) % parts
-    return part_N

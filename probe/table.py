@@ -31,6 +31,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     notes = sorted({f"{row['solver']}, {row['select']}: {row['selection']}" for row in rows})
     gaps = ", ".join("-" if row["optimism_gap"] is None else f"{100 * row['optimism_gap']:.2f}" for row in rows)
     notes.append(f"choosing on the test split would have added (points, row by row): {gaps}")
+    for row in rows:
+        notes += [
+            f"{row['features']}: {count} images of {sides.replace('/', ' and ')} are the same, or of one unit"
+            for sides, count in row.get("overlap", {}).items()
+        ]
     return "\n".join([text_table(head, lines), "", *([_by_group(rows), ""] if groups else []), *notes])
 
 

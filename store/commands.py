@@ -3,16 +3,15 @@
 import json
 import shlex
 import sys
-import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from store import inventory, verify
+from store import inventory, removal, verify
 from store.errors import BadValue, MissingFeatures
 from store.fingerprint import IMPORTED
-from store.inventory import COMMITTED, NEWER, UNFINISHED, WRITING, StoredSet
+from store.inventory import COMMITTED, NEWER, WRITING, StoredSet
 from store.keys import FeatureKey, dataset_name
 from store.root import Root, open_root
 from store.runtime import Progress
@@ -22,7 +21,8 @@ DAY_SECONDS = 86400.0
 
 
 def _find(root: Root, options: Namespace) -> list[StoredSet]:
-    dataset = dataset_name(options.dataset) if options.dataset else None
+    is_glob = set("*?[") & set(options.dataset or "") and ":" not in options.dataset
+    dataset = options.dataset if is_glob or not options.dataset else dataset_name(options.dataset)
     found = inventory.find_sets(root, options.sets, dataset=dataset, split=options.split)
     if not found and (dataset or options.split):
         have = sorted({f"{stored.key.dataset}/{stored.key.split}" for stored in inventory.find_sets(root)})
@@ -156,6 +156,11 @@ def rm(options: Namespace) -> int:
     for stored in found:
         if stored.state != COMMITTED and inventory.being_written(root, stored.folder):
             raise BadValue(f"{stored.name} is being written: stop that run first; nothing was removed")
+        if link := root.link(stored.folder):
+            raise BadValue(
+                f"{stored.name} lies behind a link, {link}, which is never followed: give the --store where it truly "
+                "lies, or remove the link itself; nothing was removed"
+            )
     if not found:
         raise BadValue(f"nothing to remove in {root.url}: `python -m store ls` lists what is there")
     print(_table(found), file=sys.stderr)
@@ -164,30 +169,24 @@ def rm(options: Namespace) -> int:
         print("nothing was removed", file=sys.stderr)
         return 1
     for stored in found:
-        inventory.remove_set(root, stored.folder)
+        removal.remove_set(root, stored.folder)
         print(f"removed {stored.name}")
     return 0
 
 
 def gc(options: Namespace) -> int:
-    root = open_root(options.store)
-    limit = time.time() - options.age * DAY_SECONDS
-
-    def old(folder: str) -> bool:
-        return all(moment < limit for moment in inventory.written(root, folder))
-
-    found = inventory.find_sets(root)
-    halves = [s.folder for s in found if s.state == UNFINISHED and old(s.folder)]
-    keys = [*halves, *filter(old, inventory.unused_samples(root)), *root.partials(options.age * DAY_SECONDS)]
-    for key in keys:
+    root, seconds = open_root(options.store), options.age * DAY_SECONDS
+    found = removal.find_garbage(root, seconds)
+    for key, why in found.left.items():
+        print(f"left: {key} ({why})", file=sys.stderr)
+    for key in found.keys:
         print(key)
-    if not keys:
+    if not found.keys:
         print(f"nothing older than {options.age:g} days to collect in {root.url}", file=sys.stderr)
-    elif _confirm(f"Remove these {len(keys)}?", options.yes):
-        for key in keys:
-            root.remove(key)
-    else:
+    elif not _confirm(f"Remove these {len(found.keys)}?", options.yes):
         return 1
+    else:
+        removal.collect(root, found, seconds)
     return 0
 
 

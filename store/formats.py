@@ -6,11 +6,8 @@ people's files only the features must be there. Nothing read from a file runs co
 """
 
 import json
-import os
-import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +15,7 @@ import numpy as np
 
 from store.errors import BadValue
 from store.json_text import parse_json
+from store.whole import written, written_together
 
 ALIASES = {
     "features": ("features", "all_feats", "feats", "embeddings", "embedding", "x", "X"),
@@ -155,24 +153,12 @@ READERS: dict[str, Callable[[Path], Arrays]] = {
 }  # fmt: skip
 
 
-@contextmanager
-def _written(path: Path) -> Iterator[IO[bytes]]:
-    """A file that is there when it is whole."""
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        with partial.open("xb+") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def write_arrays(path: Path, portions: Portions, shape: tuple[int, int], dtype: np.dtype, columns: Arrays) -> None:
-    """Write (N, D) features, given in portions of rows, and the columns beside them."""
+    """Write (N, D) features, given in portions of rows, and the columns beside them: whole or not at all.
+
+    Raises `BadValue`: a format that is not known, or the file cannot be written; what was there is untouched.
+    """
     writer = _by_suffix(WRITERS, path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     writer(path, portions, shape, dtype, columns)
 
 
@@ -182,7 +168,7 @@ def _npy_header(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype) -> Non
 
 
 def _write_npz(path: Path, portions: Portions, shape: tuple[int, int], dtype: np.dtype, columns: Arrays) -> None:
-    with _written(path) as file, zipfile.ZipFile(file, "w") as archive:
+    with written(path) as file, zipfile.ZipFile(file, "w") as archive:
         with archive.open("features.npy", "w", force_zip64=True) as member:
             _npy_header(member, shape, dtype)
             for x in portions:
@@ -193,19 +179,19 @@ def _write_npz(path: Path, portions: Portions, shape: tuple[int, int], dtype: np
 
 
 def _write_npy(path: Path, portions: Portions, shape: tuple[int, int], dtype: np.dtype, columns: Arrays) -> None:
-    for name, array in columns.items():
-        with _written(path.with_name(f"{path.stem}.{name}.npy")) as file:
+    beside = [path.with_name(f"{path.stem}.{name}.npy") for name in columns]
+    with written_together([*beside, path]) as (*files, features):
+        for file, array in zip(files, columns.values(), strict=True):
             np.lib.format.write_array(file, array, allow_pickle=False)
-    with _written(path) as file:
-        _npy_header(file, shape, dtype)
+        _npy_header(features, shape, dtype)
         for x in portions:
-            file.write(x.tobytes())
+            features.write(x.tobytes())
 
 
 def _write_hdf5(path: Path, portions: Portions, shape: tuple[int, int], dtype: np.dtype, columns: Arrays) -> None:
     import h5py
 
-    with _written(path) as handle, h5py.File(handle, "w") as file:
+    with written(path) as handle, h5py.File(handle, "w") as file:
         data, row = file.create_dataset("features", shape, dtype), 0
         for x in portions:
             data[row : row + len(x)] = x
@@ -223,7 +209,7 @@ def _write_parquet(path: Path, portions: Portions, shape: tuple[int, int], dtype
     kind = pa.list_(pa.from_numpy_dtype(dtype), shape[1])
     fields = [(name, pa.string() if a.dtype.kind == "U" else pa.from_numpy_dtype(a.dtype)) for name, a in rows.items()]
     schema = pa.schema([*fields, ("features", kind)], {"motherlode": json.dumps(names)})
-    with _written(path) as file, pa.parquet.ParquetWriter(file, schema, compression="none") as writer:
+    with written(path) as file, pa.parquet.ParquetWriter(file, schema, compression="none") as writer:
         row = 0
         for x in portions:
             features = pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), shape[1])

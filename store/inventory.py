@@ -3,6 +3,7 @@
 import difflib
 import fnmatch
 import itertools
+import re
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from store.backends import backend
 from store.blocks import Blocks
 from store.errors import FormatError, MissingFeatures, NewerFormat, UserError
 from store.json_text import parse_json
-from store.keys import FeatureKey, from_folder, to_folder
+from store.keys import FeatureKey, from_folder
 from store.manifest import Manifest
 from store.root import Root
 
@@ -25,6 +26,7 @@ COMMITTED, WRITING, UNFINISHED, DAMAGED, NEWER = "committed", "writing", "unfini
 QUIET_SECONDS = 600.0
 """Where no lock can tell, a set that did not grow for this long, or three times its pace, has no writer."""
 _THREADS = 16
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,18 @@ def _folders(root: Root, prefix: str) -> list[str]:
     return sorted(name for name, size in root.list(prefix).items() if size is None)
 
 
+def _fingerprints(root: Root, folder: str) -> list[str]:
+    return [name for name in _folders(root, folder) if _FINGERPRINT.fullmatch(name)]
+
+
 def _keys(root: Root) -> Iterator[FeatureKey]:
     for dataset in _folders(root, "features"):
         for split in _folders(root, f"features/{dataset}"):
             for name in _folders(root, f"features/{dataset}/{split}"):
                 with suppress(UserError):  # a folder that we did not make
-                    yield FeatureKey(from_folder(dataset), from_folder(split), from_folder(name))
+                    key = FeatureKey(from_folder(dataset), from_folder(split), from_folder(name))
+                    if key.folder == f"features/{dataset}/{split}/{name}":
+                        yield key
 
 
 def find_sets(
@@ -83,12 +91,16 @@ def find_sets(
 ) -> list[StoredSet]:
     """Every feature set, or those that match: `backbone`, `split/backbone` or `dataset/split/backbone`.
 
-    `*` and `?` match; `@3f9c` after the backbone picks a fingerprint. Raises `MissingFeatures`: a pattern that
-    matches nothing.
+    `*` and `?` match, also in `dataset` and `split`; `@3f9c` after the backbone picks a fingerprint. Raises
+    `MissingFeatures`: a pattern that matches nothing.
     """
-    keys = [key for key in _keys(root) if dataset in (None, key.dataset) and split in (None, key.split)]
+    keys = [
+        key
+        for key in _keys(root)
+        if fnmatch.fnmatchcase(key.dataset, dataset or "*") and fnmatch.fnmatchcase(key.split, split or "*")
+    ]
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = zip(keys, pool.map(lambda key: _folders(root, key.folder), keys), strict=True)
+        found = zip(keys, pool.map(lambda key: _fingerprints(root, key.folder), keys), strict=True)
         names = [(key, fingerprint) for key, fingerprints in found for fingerprint in fingerprints]
         chosen = names if not patterns else [name for name in names if any(_matches(p, *name) for p in patterns)]
         for pattern in patterns:
@@ -173,26 +185,3 @@ def being_written(root: Root, folder: str) -> bool:
 def written(root: Root, folder: str) -> list[float]:
     """When the objects of a set were written, ascending."""
     return sorted([*root.times(folder).values(), *root.times(f"{folder}/x").values()])
-
-
-def remove_set(root: Root, folder: str) -> None:
-    """Remove a feature set; the manifest first, so that a set half removed is never read."""
-    root.remove(f"{folder}/manifest.json")
-    root.remove(folder)
-
-
-def unused_samples(root: Root) -> list[str]:
-    """Folders of samples that no feature set, finished or not, was made from."""
-    used = set()
-    for key in _keys(root):
-        for fingerprint in _folders(root, key.folder):
-            with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
-                plan = parse_json(root.get(f"{key.folder}/{fingerprint}/started.json"))
-                used.add((to_folder(key.dataset), to_folder(key.split), plan["parts"]["samples"]))
-    return [
-        f"samples/{dataset}/{split}/{samples}"
-        for dataset in _folders(root, "samples")
-        for split in _folders(root, f"samples/{dataset}")
-        for samples in _folders(root, f"samples/{dataset}/{split}")
-        if (dataset, split, samples) not in used
-    ]

@@ -34,6 +34,14 @@ def from_folder(folder: str) -> str:
     return unquote(folder)
 
 
+def user_path(path: str | Path) -> Path:
+    """A path that a person gave, with `~` or `~name` in place of a home. Raises `BadValue`: there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise BadValue(f"{str(path)!r}: there is no user {Path(path).parts[0]}; give the path without ~") from error
+
+
 def dataset_name(dataset: str) -> str:
     """The store's name of what `--dataset` says.
 
@@ -42,7 +50,7 @@ def dataset_name(dataset: str) -> str:
     """
     kind, sep, path = dataset.partition(":")
     if sep and kind in ("folder", "csv"):
-        full = Path(path).expanduser().resolve()
+        full = user_path(path).resolve()
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", full.stem if kind == "csv" else full.name).strip("-._") or kind
         return f"{stem[:64]}-{hashlib.sha256(str(full).encode()).hexdigest()[:6]}"
     return check_name("dataset", dataset)

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import shutil
 import stat
 import time
@@ -16,6 +17,8 @@ from store.errors import RootError
 from store.root import Bytes
 
 _PARTIAL = ".partial"
+_OUR_PARTIAL = re.compile(r"\..+\.[0-9a-f]{32}\.partial", re.DOTALL)
+"""Other programs leave files of that ending too."""
 
 
 @contextmanager
@@ -78,7 +81,12 @@ class LocalRoot:
     def put(self, key: str, data: Bytes) -> None:
         target = self.folder / key
         with _explained(self.folder, f"write {key}"):
-            self._write_partial(target, data).replace(target)
+            partial = self._write_partial(target, data)
+            try:
+                partial.replace(target)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
             _sync_folder(target.parent)
 
     def put_new(self, key: str, data: Bytes) -> bool:
@@ -120,8 +128,13 @@ class LocalRoot:
             with _explained(self.folder, f"list {prefix}"), os.scandir(self.folder / prefix) as entries:
                 for entry in entries:
                     if not entry.name.endswith(_PARTIAL):
-                        with suppress(FileNotFoundError):  # removed since
-                            yield entry.name, entry.stat()
+                        try:
+                            info = entry.stat()
+                        except OSError as error:
+                            if error.errno not in (errno.ENOENT, errno.ELOOP):  # removed since, or a link to nothing
+                                raise
+                        else:
+                            yield entry.name, info
         except FileNotFoundError:
             self.check_there()
 
@@ -131,13 +144,28 @@ class LocalRoot:
     def times(self, prefix: str) -> dict[str, float]:
         return {name: info.st_mtime for name, info in self._entries(prefix) if not stat.S_ISDIR(info.st_mode)}
 
+    def newest(self, prefix: str) -> float | None:
+        unread: list[OSError] = []
+        moments = []
+        for folder, _, names in os.walk(self.folder / prefix, onerror=unread.append):
+            for name in names:
+                try:
+                    moments.append((Path(folder) / name).lstat().st_mtime)
+                except FileNotFoundError:  # removed since
+                    continue
+        known = all(isinstance(error, FileNotFoundError) for error in unread)
+        return max(moments, default=None) if known else None
+
+    def link(self, key: str) -> str | None:
+        above = [Path(key), *Path(key).parents][-2::-1]  # from the top down
+        return next((str(part) for part in above if (self.folder / part).is_symlink()), None)
+
     def remove(self, prefix: str) -> None:
         target = self.folder / prefix
+        if link := self.link(prefix):
+            raise RootError(f"store {self.url}: cannot remove {prefix}: {link} is a link, which is never followed")
         with _explained(self.folder, f"remove {prefix}"):
-            if target.is_dir():
-                shutil.rmtree(target)
-            else:
-                target.unlink(missing_ok=True)
+            _remove(target)
             with suppress(OSError):  # until one is not empty
                 for parent in target.relative_to(self.folder).parents[:-1]:
                     (self.folder / parent).rmdir()
@@ -167,9 +195,14 @@ class LocalRoot:
         return shutil.disk_usage(folder).free
 
     def partials(self, older_than: float) -> Sequence[str]:
-        limit = time.time() - older_than
-        found = [path for path in self.folder.rglob(f".*{_PARTIAL}") if path.stat().st_mtime < limit]
-        return sorted(str(path.relative_to(self.folder)) for path in found)
+        limit, found = time.time() - older_than, list[str]()
+        for folder, _, names in os.walk(self.folder):
+            for path in (Path(folder) / name for name in names if _OUR_PARTIAL.fullmatch(name)):
+                with suppress(FileNotFoundError):  # renamed into place since
+                    info = path.lstat()
+                    if stat.S_ISREG(info.st_mode) and info.st_mtime < limit:
+                        found.append(str(path.relative_to(self.folder)))
+        return sorted(found)
 
 
 class _Hold:
@@ -189,6 +222,21 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     return info.st_dev, info.st_ino
+
+
+def _remove(target: Path) -> None:
+    """Remove a file or a tree, which others may be removing too. Links below are removed, not followed."""
+    for again in (True, True, True, False):
+        try:
+            if target.is_dir():
+                shutil.rmtree(target)
+            else:
+                target.unlink(missing_ok=True)
+        except FileNotFoundError:
+            if not again:
+                raise
+        else:
+            return
 
 
 def _make_folder(folder: Path) -> None:

@@ -4,11 +4,13 @@ A root maps keys ("features/.../x/c.0.0") to whole objects. An object appears un
 """
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from store.errors import BadValue
+from store.keys import user_path
 
 DEFAULT_ROOT = "data/features"
 
@@ -40,8 +42,14 @@ class Root(Protocol):
     def times(self, prefix: str) -> dict[str, float]:
         """When the objects directly below `prefix` were written, seconds since 1970."""
 
+    def newest(self, prefix: str) -> float | None:
+        """When the newest object anywhere below `prefix` was written; None: there is none, or it cannot be known."""
+
+    def link(self, key: str) -> str | None:
+        """The key of the first link on the way to `key`, or `key` itself; None where there is none."""
+
     def remove(self, prefix: str) -> None:
-        """Delete an object or all below a folder; nothing there is no error."""
+        """Delete an object or all below a folder; nothing there is no error. Raises `RootError`: behind a link."""
 
     def hold(self, key: str) -> object:
         """Tell `held` that somebody works here, for as long as the returned object lives or its process does."""
@@ -73,8 +81,12 @@ def open_root(url: str | Path | None = None) -> Root:
         from store.s3 import S3Root
 
         return S3Root(url)
-    if "://" in url:
-        raise BadValue(f"store {url!r}: only folders and s3://bucket/prefix are known")
+    if scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", url):
+        rest = url[scheme.end() :].strip("/")
+        meant = {"s3:/": f"s3://{rest}", "file:/": f"/{rest}"}.get(scheme[0].lower())
+        raise BadValue(
+            f"store {url!r}: only folders and s3://bucket/prefix are known" + (f"; perhaps {meant}" if meant else "")
+        )
     from store.local import LocalRoot
 
-    return LocalRoot(Path(url).expanduser())
+    return LocalRoot(user_path(url))

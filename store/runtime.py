@@ -1,6 +1,7 @@
 """What every command shares: rank and size, logging, progress, versions."""
 
 import errno
+import io
 import logging
 import os
 import platform
@@ -56,6 +57,8 @@ def set_up_logging(*, verbose: bool = False) -> None:
 def run_command(prog: str, main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
     """Run a command's `main`: a `UserError` is printed and exits 2, Ctrl-C exits 130, a bug keeps its traceback."""
     set_up_logging()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
         return main(argv)
     except UserError as error:

@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from extract.datasets.table import DATASETS
+from extract.models.architectures import ARCHITECTURES
+from fewshot.classifiers import CLASSIFIERS
+from probe.solvers import SOLVERS
+
 TOP = Path(__file__).parents[1]
 PACKAGES = ("store", "extract", "probe", "fewshot")
 MAX_LINES = 300
@@ -92,3 +97,17 @@ def test_lists_are_json_where_that_is_asked_for(arguments: list[str], capsys: py
     module, *flags = arguments
     assert importlib.import_module(module).main([*flags, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)
+
+
+def test_rows_of_tables_name_code_that_is_there() -> None:
+    named = [(f"probe.solvers.{row.file}", row.function) for row in SOLVERS.values()]
+    named += [(f"extract.datasets.{row.reader}", "open_split") for row in DATASETS.values()]
+    for folder, functions in (
+        ("fewshot.classifiers", [row.function for row in CLASSIFIERS.values()]),
+        ("extract.models", [row.build for row in ARCHITECTURES.values()]),
+    ):
+        named += [(f"{folder}.{module}", function) for module, _, function in (f.partition(":") for f in functions)]
+    for module, function in named:
+        assert callable(getattr(importlib.import_module(module), function, None)), (
+            f"{module} has no function {function}"
+        )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from extract.datasets.table import DATASETS, DatasetSpec
 from store.errors import BadImage, BadValue, UnknownName
+from store.keys import user_path
 
 if TYPE_CHECKING:
     from extract.datasets.common import Images
@@ -50,9 +51,9 @@ def find_dataset(name: str, data_root: str | Path | None = None) -> tuple[Datase
     if row:
         if not path:
             raise BadValue(f"dataset {name!r}: give the path, {row}")
-        return DATASETS[row], Path(path).expanduser()
+        return DATASETS[row], user_path(path)
     if name in DATASETS and not colon:
-        spec, root = DATASETS[name], Path(data_root or default_data_root()).expanduser()
+        spec, root = DATASETS[name], user_path(data_root or default_data_root())
         below = root / spec.folder
         direct = not below.exists() and any((root / file).exists() for file in spec.files if not file.startswith("/"))
         return spec, root if direct else below
@@ -61,7 +62,7 @@ def find_dataset(name: str, data_root: str | Path | None = None) -> tuple[Datase
 
 def _hint(name: str) -> str:
     """What a name that no row has was perhaps meant to be."""
-    path = Path(name.rpartition(":")[2]).expanduser()
+    path = user_path(name.rpartition(":")[2])
     if path.exists():
         return f"images of your own: --dataset {'folder' if path.is_dir() else 'csv'}:{path}"
     return "see `python -m extract --list-datasets`"

@@ -78,9 +78,17 @@ def open_labelled(config: TrainConfig, *, columns: tuple[str, ...] | None = None
 
 
 def hold_out(data: Labelled) -> Labelled:
-    """Without a val split: a fifth of the rows, by the samples' own names, is one. Raises `BadValue`: too few rows."""
-    ids = data.images.samples.ids
-    held = np.array([hashed_split(ids[row]) == "test" for row in data.rows])
+    """Without a val split: a fifth of the rows, by the samples' own names, is one.
+
+    Where there is a target column `unit`, its names count, so that images of one unit stay together.
+
+    Raises `BadValue`: too few rows.
+    """
+    samples = data.images.samples
+    ids, unit = samples.ids, samples.targets.get("unit")
+    names = [unit.classes[unit.index[row]] if unit and unit.index[row] >= 0 else ids[row] for row in data.rows]
+    # other words than the sample's own name: by that alone datasets were split, and of their train none is in `test`
+    held = np.array([hashed_split(f"held out: {name}") == "test" for name in names])
     if held.all() or not held.any():
         raise BadValue(f"{len(held)} images are too few to choose on a fifth of them: give one --lr and --weight-decay")
     labels = torch.full((len(ids),), -1)

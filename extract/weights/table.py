@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from store.errors import BadValue
+from store.keys import user_path
 
 LICENCES = {
     "SEER License": "non-commercial research only: facebookresearch/vissl projects/SEER/MODEL_LICENSE.md",
@@ -52,13 +53,13 @@ class Weights:
 def default_root() -> Path:
     """WEIGHTS_ROOT, else `motherlode/weights` in the user's cache directory."""
     if root := os.environ.get("WEIGHTS_ROOT"):
-        return Path(root).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "motherlode" / "weights"
+        return user_path(root)
+    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "motherlode" / "weights"
 
 
 def roots(root: str | None) -> tuple[Path, ...]:
     """Where weights are looked for: the root given, else the default one and the working directory."""
-    return (Path(root).expanduser(),) if root else (default_root(), Path())
+    return (user_path(root),) if root else (default_root(), Path())
 
 
 def candidates(weights: Weights, root: str | None) -> Iterator[Path]:

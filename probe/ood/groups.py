@@ -9,11 +9,13 @@ import torch
 
 from probe.config import ProbeConfig
 from probe.features import Block
+from probe.folds import held_fifth
 from probe.select import VAL_PART
-from probe.splits import Split, class_names, open_split, stratified
+from probe.splits import Split, class_names, open_split
 from store.errors import BadValue, UnknownName
 from store.features import backbones
 from store.keys import dataset_name
+from store.overlap import check_apart, kept_together
 from store.root import Root
 
 log = logging.getLogger("probe")
@@ -70,7 +72,10 @@ def open_parts(
     if inside is None:
         train, inside = _hold_out(train, len(classes), config.seed)
     parts = {"train": train, "id_val": inside, "ood_val": others, "test": test}
-    return {role: part for role, part in parts.items() if part is not None}, classes
+    present = {role: part for role, part in parts.items() if part is not None}
+    sides = {role: (part.split.x, part.split.rows) for role, part in present.items()}
+    check_apart(sides, allowed=config.allow_duplicates)
+    return present, classes
 
 
 def _open_splits(
@@ -152,9 +157,10 @@ def _inside(splits: Mapping[str, Split], column: str, train: Part) -> Part | Non
 
 def _hold_out(train: Part, num_classes: int, seed: int) -> tuple[Part, Part]:
     """A fifth of train, stratified by group and class, to tune on."""
-    fold_N = stratified(train.group_N * num_classes + train.split.data.labels, VAL_PART, seed)
+    unit_N = kept_together([(train.split.x, train.split.rows)])
+    held_N = held_fifth(train.group_N * num_classes + train.split.data.labels, VAL_PART, seed, unit_N)
     log.warning("no split of the training groups to tune on: a stratified fifth of train is held out")
-    return _take(train, np.flatnonzero(fold_N != 0)), _take(train, np.flatnonzero(fold_N == 0))
+    return _take(train, np.flatnonzero(~held_N)), _take(train, np.flatnonzero(held_N))
 
 
 def by_role(parts: Mapping[str, Part], splits: Mapping[str, Split]) -> dict[str, Part]:

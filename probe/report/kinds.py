@@ -24,8 +24,20 @@ FEWSHOT_DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
+def settings_of(record: Record) -> Mapping[str, Any]:
+    """The settings of a record, with what was not yet said when it was made.
+
+    Before `decay_batch_norm` there was one, sgd's weight decay fell on BatchNorm's scale and shift.
+    """
+    config = record.config
+    if record.kind != "probe" or "decay_batch_norm" in config:
+        return config
+    decayed = record.metrics.get("solver") == "sgd" and config.get("batch_norm", "affine") == "affine"
+    return {**config, "decay_batch_norm": decayed}
+
+
 def _probe(record: Record) -> Iterator[dict[str, Any]]:
-    metrics, config = record.metrics, record.config
+    metrics, config = record.metrics, settings_of(record)
     low, high = metrics.get("top1_interval") or (None, None)
     features = str(metrics["features"])
     plain = ("dim", "val_top1", "optimism_gap", "top5", "mean_class_accuracy", "worst_group", "worst_group_accuracy",

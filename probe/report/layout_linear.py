@@ -27,9 +27,10 @@ class Net:
         return ",".join(self.features)
 
     @property
-    def stored(self) -> str:
-        """The name in a record."""
-        return f"{self.asked} (sub, logits)" if self.sub else self.asked
+    def stored(self) -> tuple[str, ...]:
+        """The names in a record: sgd takes features as they are stored, other solvers standardise them."""
+        names = (",".join(f"{name}:raw" for name in self.features), self.asked)
+        return tuple(f"{name} (sub, logits)" for name in names) if self.sub else names
 
 
 def runs(count: int) -> tuple[str, ...]:
@@ -138,7 +139,8 @@ def table1() -> Section:
                     row=decay,
                     column=column,
                     paper=("L2_wd_linear_probe", column, decay),
-                    match={"kind": "probe", "dataset": target, "features": names, "target": "label", "split": "test",
+                    match={"kind": "probe", "dataset": target, "features": (*(f"{name}:raw" for name in names), *names),
+                           "target": "label", "split": "test",
                            "prefer": "sgd"},
                     commands=[
                         f"python -m extract.pretrain --arch resnet18 --dataset {source} --recipe small --epochs 200 "

@@ -103,15 +103,19 @@ def _averaged(experiment: str, row: str, names: Sequence[str], dataset: str) -> 
     features = ",".join(_tuned(names, dataset))
     asked = f"--features {shlex.quote(features)} --dataset {dataset}{test_flag(dataset)}"
     last = f"python -m probe {asked} {PAPER_PROBE} --sub"
-    return _fine_tuned(experiment, row, names, dataset, f"{features} (sub, logits)", last)
+    raw = ",".join(f"{name}:raw" for name in _tuned(names, dataset))
+    stored = tuple(f"{stored} (sub, logits)" for stored in (raw, features))
+    return _fine_tuned(experiment, row, names, dataset, stored, last)
 
 
 def _tuned(names: Sequence[str], dataset: str) -> list[str]:
     return [f"{name}-{dataset}" for name in names]
 
 
-def _fine_tuned(experiment: str, row: str, names: Sequence[str], dataset: str, features: str, last: str) -> Entry:
-    """Networks fine-tuned each by itself, extracted, and then `last`, whose record has these `features`."""
+def _fine_tuned(
+    experiment: str, row: str, names: Sequence[str], dataset: str, features: str | tuple[str, ...], last: str
+) -> Entry:
+    """Networks fine-tuned each by itself, extracted, and then `last`, whose record has (one of) these `features`."""
     first = " ".join(f"--backbone {name}" for name in names)
     return Entry(
         row=row,
@@ -141,7 +145,7 @@ def _published(experiment: str, row: str, names: Sequence[str]) -> Entry:
     )
 
 
-def _match(dataset: str, features: str) -> dict[str, object]:
+def _match(dataset: str, features: str | tuple[str, ...]) -> dict[str, object]:
     return {
         "kind": "probe", "dataset": dataset, "features": features, "target": "label", "split": scored(dataset),
         "prefer": "sgd",

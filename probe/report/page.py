@@ -20,8 +20,8 @@ from probe.report.figures import figures
 from probe.report.grouping import group
 from probe.report.page_data import embed, table_data
 from probe.report.rows import Result, Skipped
-from store.errors import BadValue
 from store.root import Root
+from store.whole import written
 
 POLICY = (
     "default-src 'none'; script-src '{script}'; style-src '{style}'; style-src-attr 'unsafe-inline'; img-src data:; "
@@ -33,13 +33,8 @@ POLICY = (
 def write_page(root: Root, results: Sequence[Result], more: Iterable[Figure], skipped: Skipped, path: Path) -> Path:
     """Write the page; complete or not at all. Raises `BadValue`: the file cannot be written."""
     text = page(root.url, results, more, skipped)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise BadValue(f"--html {path}: {error.strerror or error}") from error
+    with written(path) as file:
+        file.write(text.encode(errors="backslashreplace"))
     return path.resolve()
 
 
@@ -80,4 +75,4 @@ def _beside(name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode(errors='backslashreplace')).digest()).decode()}"

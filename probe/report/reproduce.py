@@ -1,13 +1,16 @@
 """The commands that make a record again, from what it says was asked for."""
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
 from probe.config import ProbeConfig
+from probe.report.kinds import settings_of
 from store.records import Record
 
+_STEPS = re.compile(r":(?:l2|std|raw|pca\d+)$")
 _FEWSHOT: dict[str, tuple[str, Any]] = {
     "dataset": ("dataset", "openmoji"),
     "splits": ("split", []),
@@ -59,13 +62,22 @@ def _extract(record: Record) -> Iterator[str]:
 
 
 def _probe(record: Record) -> Iterator[str]:
-    config, label = record.config, record.metrics.get("label")
-    features = str(config["features"])
+    config, label = settings_of(record), record.metrics.get("label")
+    features = _as_made(record)
     row = f"{label}=" if label and label != features else ""
     yield from ("--features", row + features.partition(" (sub")[0])
     for item in fields(ProbeConfig):
         if item.name != "features":
             yield from _flag(item.name.replace("_", "-"), config.get(item.name, item.default), item.default)
+
+
+def _as_made(record: Record) -> str:
+    """The features of a probe; of sgd before `decay_batch_norm` a block without options was standardised: `a:std`."""
+    config, features = record.config, str(record.config["features"])
+    if record.metrics.get("solver") != "sgd" or "decay_batch_norm" in config or config.get("batch_norm") == "none":
+        return features
+    names, sub, what = features.partition(" (sub")
+    return ",".join(name if _STEPS.search(name) else f"{name}:std" for name in names.split(",")) + sub + what
 
 
 def _fewshot(record: Record) -> Iterator[str]:

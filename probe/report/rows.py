@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from probe.report.kinds import READERS, plain
+from probe.report.kinds import READERS, plain, settings_of
 from probe.report.naming import backbones_of
 from store.records import Record, read_records
 from store.root import Root
@@ -150,7 +150,7 @@ _SAYS = ("kind", "dataset", "target", "split", "features", "method", "setting")
 
 
 def _identity(result: Result) -> str:
-    config = {name: value for name, value in result.record.config.items() if name not in _VOLATILE}
+    config = {name: value for name, value in settings_of(result.record).items() if name not in _VOLATILE}
     return plain([[result.values[name] for name in _SAYS], config])
 
 

@@ -9,16 +9,18 @@ import torch
 from probe.config import ProbeConfig
 from probe.data import Streamed
 from probe.features import Block, column_ranges
+from probe.folds import held_fifth, stratified
 from probe.keep import cost
 from probe.probing import check_classes, check_same_backbones
 from probe.search.grams import Grams, Rows
 from probe.search.normal import Source, assemble
 from probe.search.scores import Scored
 from probe.select import VAL_PART
-from probe.splits import Split, class_names, open_split, stratified
+from probe.splits import Split, class_names, open_split
 from store.errors import BadValue
 from store.features import backbones
 from store.keys import dataset_name
+from store.overlap import check_apart, kept_together
 from store.root import Root
 from store.samples import Targets
 
@@ -36,7 +38,7 @@ class Candidates:
         return [high - low for low, high in self.ranges]
 
     def costs(self, members: Sequence[int]) -> dict[str, float]:
-        """dim, stored_bytes over the splits, and of the backbones together what their manifests tell."""
+        """dim, stored_bytes over the splits, and of the backbones kept_together what their manifests tell."""
         found: dict[str, float] = {"dim": sum(self.dims[i] for i in members), "stored_bytes": 0}
         for split in self.splits.values():
             sets = {split.x.parts[i].manifest.fingerprint: split.x.parts[i] for i in members}
@@ -73,6 +75,7 @@ def open_candidates(
     splits = {role: open_split(root, config, split, blocks, classes, device) for role, split in roles.items()}
     check_classes(splits, classes, config)
     check_same_backbones(splits)
+    check_apart({role: (one.x, one.rows) for role, one in splits.items()}, allowed=config.allow_duplicates)
     count = sum(len(split.rows) for role, split in splits.items() if role != "test")
     if config.select == "kfold" and config.folds > count:
         raise BadValue(f"--folds {config.folds}: there are {count} samples in train and val; at most so many folds")
@@ -124,12 +127,20 @@ def rounds(root: Root, found: Candidates, config: ProbeConfig, device: torch.dev
     known = {role: np.flatnonzero(target.index >= 0) for role, target in targets.items()}
     labels = {role: tables[role][target.index[known[role]]] for role, target in targets.items()}
     if config.select == "kfold":
-        drawn = stratified(np.concatenate(list(labels.values())), config.folds, config.seed)
-        plan = [([part for part in range(config.folds) if part != k], k) for k in range(config.folds)]
+        unit_N = _units([found.splits[role] for role in targets], list(known.values()))
+        drawn = stratified(np.concatenate(list(labels.values())), config.folds, config.seed, unit_N)
+        held = np.unique(drawn[drawn >= 0]).tolist()
+        if not held:
+            raise BadValue("--select kfold: no class has two samples that could be parted; give a --val split")
+        if (drawn < 0).any():  # part 0 is never held out
+            drawn, held = drawn + 1, [k + 1 for k in held]
+        plan = [([part for part in range(max(held) + 1) if part != k], k) for k in held]
     elif "val" in targets:
         drawn, plan = np.zeros(sum(map(len, known.values())), np.int64), [([0], 0)]
     else:
-        drawn, plan = np.minimum(stratified(labels["train"], VAL_PART, config.seed), 1), [([1], 0)]
+        unit_N = _units([found.splits["train"]], [known["train"]])
+        held_N = held_fifth(labels["train"], VAL_PART, config.seed, unit_N)
+        drawn, plan = np.where(held_N, 0, 1), [([1], 0)]
     parts, made, edge = {}, 0, 0
     for role, target in targets.items():
         rows = _rows(target, known[role], drawn[edge : edge + len(known[role])])
@@ -142,6 +153,21 @@ def rounds(root: Root, found: Candidates, config: ProbeConfig, device: torch.dev
     for part in fit:
         made += part.grams.make()
     return [_round(found, fit, score, *one) for one in plan], made
+
+
+def _units(splits: Sequence[Split], known: Sequence[np.ndarray]) -> np.ndarray | None:
+    """As `kept_together` over the known rows of the sets; those that a backbone could not read stand alone."""
+    label = kept_together([(split.x, split.rows) for split in splits])
+    if label is None:
+        return None
+    found, edge = [], 0
+    for split, rows in zip(splits, known, strict=True):
+        sets = split.rows if split.x.rows is None else split.x.rows[split.rows]
+        unit_N = -1 - np.arange(len(split.target.index) + len(split.x.bad_rows)) - edge
+        unit_N[sets] = label[edge : edge + len(sets)]
+        found.append(unit_N[rows])
+        edge += len(sets)
+    return np.concatenate(found)
 
 
 def _rows(target: Targets, known: np.ndarray, drawn: np.ndarray) -> Rows:

@@ -5,10 +5,8 @@ import sys
 from collections.abc import Sequence
 
 from probe.search.config import SearchConfig
-from probe.solvers import SOLVERS
-from store.errors import BadValue, UnknownName
 from store.flags import Parser, numbers, size
-from store.root import default_root, open_root
+from store.results import open_for_results
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -17,7 +15,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Score concatenations of stored features by a ridge probe on val, from Gram blocks that are made "
         "once and kept: every subset of up to 12 backbones, or a greedy walk. docs/SEARCH.md says what is exact.",
     )
-    default = SearchConfig(features="")
+    default = SearchConfig(features="a")
     p.add_argument("--features", metavar="A,B,C", help="the candidates: names, {braces} and globs such as 'swav_*'")
     p.add_argument("--budget", type=int, metavar="K", help="most candidates in a concatenation (all)")
     p.add_argument(
@@ -29,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--dataset", default=default.dataset, help="dataset name (%(default)s)")
     p.add_argument("--target", default=default.target, help="target column to predict (%(default)s)")
     p.add_argument("--store", help="path or s3:// URL ($FEATURE_STORE or data/features)")
+    p.add_argument("--records", metavar="DIR", help="another store for the record, heads and Gram blocks (--store)")
     for split in ("train", "val", "test"):
         p.add_argument(f"--{split}", default=split, metavar="SPLIT", help=f"split to use as {split} (%(default)s)")
     p.add_argument(
@@ -49,31 +48,18 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--solver", default=default.solver, help="of --confirm and of the command to run next (%(default)s)")
     p.add_argument("--device", default=default.device, help="auto, cpu, cuda, cuda:1 (%(default)s)")
     p.add_argument("--memory", type=size, help="4GB: of the whole process (half of what is free)")
+    p.add_argument(
+        "--allow-duplicates", action="store_true", help="images in two of train, val, test: told, not refused"
+    )
     p.add_argument("--json", action="store_true", help="one JSON document on stdout instead of the tables")
     return p
 
 
-def check(config: SearchConfig) -> None:
-    """Raise `BadValue` for a number that no search could use, before anything is read."""
-    if not config.features:
-        raise BadValue(
-            "give --features a,b,c: which stored features to choose from; `python -m store ls` shows what there is"
-        )
-    if config.solver not in SOLVERS:
-        raise UnknownName("solver", config.solver, SOLVERS, "`python -m probe --list` shows all")
-    for flag, value, least in (
-        ("budget", 1 if config.budget is None else config.budget, 1), ("limit", config.limit, 1),
-        ("orders", config.orders, 0), ("folds", config.folds, 2), ("confirm", config.confirm, 0),
-    ):  # fmt: skip
-        if value < least:
-            raise BadValue(f"--{flag} {value}: at least {least}")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     options = vars(build_parser().parse_args(argv))
-    as_json = options.pop("json")
+    as_json, records = options.pop("json"), options.pop("records")
     config = SearchConfig(**{**options, "features": options["features"] or ""})
-    check(config)
     from probe.search.run import run  # torch loads here
 
-    return run(open_root(config.store or default_root()), config, as_json=as_json, out=sys.stdout)
+    with open_for_results(config.store, records) as root:
+        return run(root, config, as_json=as_json, out=sys.stdout)

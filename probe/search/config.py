@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from probe.check import check_numbers
 from probe.solvers import SOLVERS
+from store.errors import BadValue, UnknownName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +27,23 @@ class SearchConfig:
     select: str = "val"
     """val or kfold."""
     folds: int = 5
+    allow_duplicates: bool = False
+    """As of `python -m probe`."""
     seed: int = 0
     confirm: int = 5
     """How many of the best subsets are probed by `solver`."""
     solver: str = "lbfgs"
     device: str = "auto"
     memory: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `UserError` for what no search could use."""
+        if not self.features:
+            raise BadValue(
+                "give --features a,b,c: which stored features to choose from; `python -m store ls` shows what there is"
+            )
+        if self.solver not in SOLVERS:
+            raise UnknownName("solver", self.solver, SOLVERS, "`python -m probe --list` shows all")
+        if SOLVERS[self.solver].groups:
+            raise BadValue(f"--solver {self.solver} is for group objectives, which a search has none of: take lbfgs")
+        check_numbers(self)

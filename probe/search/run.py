@@ -101,6 +101,7 @@ def _probe_config(config: SearchConfig) -> ProbeConfig:
         "select",
         "folds",
         "seed",
+        "allow_duplicates",
         "device",
         "memory",
         "solver",
@@ -192,9 +193,10 @@ def _confirm(root: Root, config: SearchConfig, probing: ProbeConfig, rows: list[
 
 def _command(config: SearchConfig, features: str) -> str:
     """The probe to run next, in full."""
-    default = SearchConfig(features="")
+    default = SearchConfig(features="a")
     flags = ["--features", features]
     for name in ("dataset", "target", "store", "train", "val", "test", "select", "folds", "seed", "solver"):
         if (value := getattr(config, name)) != getattr(default, name):
             flags += [f"--{name}", str(value)]
+    flags += ["--allow-duplicates"] if config.allow_duplicates else []
     return shlex.join(["python", "-m", "probe", *flags])

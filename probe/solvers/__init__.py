@@ -1,11 +1,14 @@
-"""The solvers, one row each. A solver is a file with `fit(data, settings) -> list[Fit]`; no torch is imported here."""
+"""The solvers, one row each; no torch is imported here.
+
+A solver is a function `(data, settings) -> list[Fit]`; for group objectives it is `grouped.train`, run by probe/ood.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
-from store.errors import UnknownName
+from store.errors import BadValue, UnknownName
 
 LAMBDAS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 TOLERANCE = 3e-5
@@ -35,6 +38,8 @@ class Solver:
     """Whether it minimises group objectives, and nothing else."""
     probabilities: bool = True
     """Whether softmax(logits) is meant as a probability: NLL and calibration error are reported only then."""
+    raw: bool = False
+    """Whether a block without options is taken as it is stored where BatchNorm follows; else it is standardised."""
 
 
 SOLVERS: dict[str, Solver] = {
@@ -44,8 +49,8 @@ SOLVERS: dict[str, Solver] = {
     ),
     "sgd": Solver(
         file="sgd", what="the paper's protocol: BatchNorm, SGD, 28 epochs; the whole grid in one pass over the data",
-        reads=(*BY_EPOCHS, "batch", "views", "batch_norm", "average", "precision"),
-        weight_decay=(1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 5e-2), lr=(0.01,),
+        reads=(*BY_EPOCHS, "batch", "views", "batch_norm", "decay_batch_norm", "average", "precision"),
+        weight_decay=(1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 5e-2), lr=(0.01,), raw=True,
     ),
     "cosine": Solver(
         file="sgd", function="fit_cosine", what="cosine classifier, scaled, weights normalised; trained like sgd",
@@ -60,18 +65,22 @@ SOLVERS: dict[str, Solver] = {
     "knn": Solver(
         file="knn", what="k nearest neighbours by cosine, exact (faiss)", reads=("k", "temperature"), weight_decay=()
     ),
-    "sklearn": Solver(file="sklearn", what="scikit-learn's LogisticRegression: the reference"),
+    "sklearn": Solver(
+        file="sklearn", what="scikit-learn's LogisticRegression: the reference", reads=("weight_decay", "tolerance")
+    ),
     "sklearn_sgd": Solver(
         file="sklearn", function="fit_sgd", what="scikit-learn's SGDClassifier, hinge loss: another reference",
         weight_decay=(1e-6, 1e-5, 1e-4, 1e-3, 1e-2), probabilities=False,
     ),
     "balanced": Solver(
-        file="grouped", what="for --objective: SGD on batches of two groups, the whole grid in one pass over the data",
+        file="grouped", function="train",
+        what="for --objective: SGD on batches of two groups, the whole grid in one pass over the data",
         reads=(*BY_EPOCHS, "batch"),
         weight_decay=(1e-2,), lr=(1e-3,), seeds=(0, 1, 2, 3, 4), epochs=10, batch=32, groups=True,
     ),
     "fullbatch": Solver(
-        file="grouped", what="for --objective: a step an epoch with the exact risk of every group; deterministic",
+        file="grouped", function="train",
+        what="for --objective: a step an epoch with the exact risk of every group; deterministic",
         reads=BY_EPOCHS,
         weight_decay=(1e-2,), lr=(1e-2,), seeds=(0, 1, 2, 3, 4), epochs=200, groups=True,
     ),
@@ -84,7 +93,7 @@ class Settings:
     """The grid of λ in mean loss + λ/2 |W|²."""
     seed: int = 0
     tolerance: float = TOLERANCE
-    """Where `lbfgs` stops: the part of the objective that it still expects to fall."""
+    """Where `lbfgs` stops: the part of the objective that it still expects to fall. `sklearn` follows in proportion."""
     max_passes: int = 1000
     k: tuple[int, ...] = (10, 20, 100)
     """Grid of `knn`."""
@@ -98,6 +107,8 @@ class Settings:
     batch: int = 256
     batch_norm: str = "affine"
     """Before the head of `sgd`: affine, plain (without scale and shift) or none."""
+    decay_batch_norm: bool = False
+    """Whether weight decay falls on BatchNorm's scale and shift too."""
     average: tuple[Any, ...] = ()
     """Heads of the single blocks: `sgd` starts from their average, cat_weights of the paper."""
     pairs: int = 20
@@ -133,5 +144,7 @@ def solve(name: str, data: Any, settings: Settings) -> list[Fit]:
     if name not in SOLVERS:
         raise UnknownName("solver", name, SOLVERS, "`python -m probe --list` shows all")
     row = SOLVERS[name]
+    if row.groups:
+        raise BadValue(f"solver {name} is for group objectives alone: `python -m probe --objective erm --group COLUMN`")
     fits: list[Fit] = getattr(import_module(f"probe.solvers.{row.file}"), row.function)(data, settings)
     return fits

@@ -18,8 +18,6 @@ from store.errors import BadValue
 
 ROWS = 16384
 """Training rows searched at once; the best k of each part are merged."""
-EMPTY = -1e4
-"""Logit of a class without a neighbour: it ranks below every class that has one."""
 
 
 @dataclass
@@ -52,7 +50,10 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class KnnHead:
-    """Logits are the logarithms of the weighted votes: their softmax is the share of the votes."""
+    """Logits are the logarithms of the weighted votes: their softmax is the share of the votes.
+
+    A class without a vote has minus infinity: it is not among the most probable however few have votes.
+    """
 
     neighbours: Neighbours
     k: int
@@ -63,7 +64,7 @@ class KnnHead:
         weight = ((near[:, : self.k] - near[:, :1]).double() / self.temperature).exp()  # the nearest has 1, however far
         votes = torch.zeros((len(near), self.neighbours.data.num_classes), dtype=torch.float64)
         votes.scatter_add_(1, classes[:, : self.k], weight)
-        return votes.log().clamp_min(EMPTY).float().to(x_BD.device)
+        return votes.log().float().to(x_BD.device)
 
     @property
     def num_parameters(self) -> int:

@@ -1,16 +1,17 @@
 """Stochastic gradient descent as the paper runs it, every member of the grid trained in one pass over the data.
 
 Source: TjuJianyu/RRL supervised.py and scripts (lineareval): BatchNorm1d then Linear, W ~ N(0, 0.01²), b = 0; SGD with
-Nesterov momentum 0.9, weight decay on every parameter (as torch.optim.SGD adds it, the bias and BatchNorm's scale and
-shift included, unlike the other solvers), lr 0.01 divided by 10 after 8/28, 16/28 and 24/28 of the epochs, batches of
-256. All members (lr, weight decay, seed of the start) see the same batches, in an order that the settings' seed draws:
-their heads are rows of one wide product, on a processor of one for each thread (parts.py), and none touches another.
-Products are float32, as upstream's; precision
-"bfloat16" asks for bfloat16 ones with float32 weights and sums, as autocast would.
+Nesterov momentum 0.9, weight decay as torch.optim.SGD adds it (on the bias too, unlike the other solvers, but not on
+BatchNorm's scale and shift, which every linear probing script there leaves out by --wd_skip_bn), lr 0.01 divided by 10
+after 8/28, 16/28 and 24/28 of the epochs, batches of 256. All members (lr, weight decay, seed of the start) see the
+same batches, in an order that the settings' seed draws: their heads are rows of one wide product, on a processor of one
+for each thread (parts.py), and none touches another. Products are float32, as upstream's; precision "bfloat16" asks for
+bfloat16 ones with float32 weights and sums, as autocast would.
 """
 
 import itertools
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ from probe.data import Data
 from probe.heads import CosineHead, LinearHead
 from probe.objectives import cross_entropy
 from probe.solvers import Fit, Settings
-from probe.solvers.norm import BatchNorm
+from probe.solvers.norm import MOMENTUM, BatchNorm
 from probe.solvers.parts import split, train
 from probe.solvers.wide import Member, WideCosine, WideLinear
 from store.errors import BadValue
@@ -33,6 +34,8 @@ from store.errors import BadValue
 log = logging.getLogger("probe")
 DECAYS = (8 / 28, 16 / 28, 24 / 28)
 """After these parts of the epochs the learning rate is divided by 10."""
+UNSETTLED = 0.01
+"""More of BatchNorm's start than this in its running statistics is told: 43 batches or fewer."""
 
 
 def fit(data: Data, settings: Settings) -> list[Fit]:
@@ -46,10 +49,17 @@ def fit(data: Data, settings: Settings) -> list[Fit]:
     affine = settings.batch_norm == "affine"
     reduced = settings.precision == "bfloat16"
     layers = [
-        WideLinear(data, part, affine=affine, average=settings.average, reduced=reduced)
+        WideLinear(
+            data, part, affine=affine, decay_affine=settings.decay_batch_norm, average=settings.average, reduced=reduced
+        )
         for part in split(members, data.device)
     ]
     norm = None if settings.batch_norm == "none" else BatchNorm(data.dim, data.device)
+    steps = settings.epochs * math.ceil(data.total / settings.batch)
+    if norm is not None and data.prepare.nothing and (1 - MOMENTUM) ** steps > UNSETTLED:
+        log.warning("BatchNorm has seen %d batches at the end, and its running mean and variance are still %.0f %% of "
+                    "what they began as: train longer, take smaller batches, or standardise the blocks (a:std)",
+                    steps, 100 * (1 - MOMENTUM) ** steps)  # fmt: skip
 
     def heads() -> list[LinearHead]:
         plain = [layer.plain() if norm is None else norm.fold(*layer.plain()) for layer in layers]

@@ -21,18 +21,21 @@ Member = tuple[float, float, int]
 class Sgd:
     """torch.optim.SGD(nesterov=True, fused=True) on K vectors, each with its own settings, one at a time."""
 
-    def __init__(self, values_KP: Tensor, members: Sequence[Member]) -> None:
-        """Args: values (K, P), moved in place."""
-        self.members = members
-        self.values, self.speeds = values_KP.unbind(), torch.zeros_like(values_KP).unbind()
+    def __init__(self, values_KP: Tensor, members: Sequence[Member], free: int = 0) -> None:
+        """Args: values (K, P), moved in place; no weight decay falls on the last `free` of the P."""
+        self.members, self.sizes = members, [values_KP.shape[1] - free, *([free] if free else [])]
+        speeds_KP = torch.zeros_like(values_KP)
+        self.values, self.speeds = ([torch.split(row, self.sizes) for row in rows] for rows in (values_KP, speeds_KP))
 
     def step(self, k: int, gradient_P: Tensor, factor: float) -> None:
         """Move member k. The gradient is of the mean loss, summed over ranks; it is overwritten. factor: of the lr."""
         lr, decay, _ = self.members[k]
-        torch._fused_sgd_(
-            [self.values[k]], [gradient_P], [self.speeds[k]], weight_decay=decay, momentum=MOMENTUM,
-            lr=lr * factor, dampening=0.0, nesterov=True, maximize=False, is_first_step=False,
-        )  # fmt: skip
+        parts = zip(self.values[k], torch.split(gradient_P, self.sizes), self.speeds[k], (decay, 0.0), strict=False)
+        for values, gradient, speed, part_decay in parts:
+            torch._fused_sgd_(
+                [values], [gradient], [speed], weight_decay=part_decay, momentum=MOMENTUM,
+                lr=lr * factor, dampening=0.0, nesterov=True, maximize=False, is_first_step=False,
+            )  # fmt: skip
 
 
 class _View(NamedTuple):
@@ -53,12 +56,14 @@ class WideLinear:
     to step, because memory that is asked for anew costs more than the arithmetic on it.
 
     Args:
+        decay_affine: whether weight decay falls on scale and shift too.
         reduced: multiply in bfloat16; weights, sums and momentum stay float32, as under autocast.
     """
 
     def __init__(
-        self, data: Data, members: Sequence[Member], *, affine: bool, average: Sequence[Any] = (), reduced: bool = False
-    ) -> None:
+        self, data: Data, members: Sequence[Member], *, affine: bool, decay_affine: bool = False,
+        average: Sequence[Any] = (), reduced: bool = False,
+    ) -> None:  # fmt: skip
         self._mine, self._total = ranks.classes(data.num_classes), data.num_classes
         K, C, D = len(members), len(self._mine), data.dim
         sizes = [C * D, C, *([D, D] if affine else [])]
@@ -70,7 +75,7 @@ class WideLinear:
         if affine:
             self.gain_KD, self.shift_KD = scale_and_shift
             self.gain_KD.fill_(1)
-        self.sgd = Sgd(values_KP, members)
+        self.sgd = Sgd(values_KP, members, free=2 * D if affine and not decay_affine else 0)
         self.shared: int | None = self._total
         """The classes of all ranks, whose logits they may share out."""
         self.loss_K = torch.zeros(K, dtype=torch.float64, device=data.device)

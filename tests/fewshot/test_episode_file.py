@@ -66,8 +66,9 @@ def test_files_that_are_none(pool, sets, tmp_path):
     np.savez(tmp_path / "pickle.npz", header=np.array([{"format": 1}], dtype=object))
     with pytest.raises(FormatError, match=r"pickle.npz is not an episode file"):
         episode_file.read(str(tmp_path / "pickle.npz"), pool)
-    with pytest.raises(BadValue, match=r"cannot write episodes to .*: No such file or directory"):
-        episode_file.write(str(tmp_path / "no" / "e.npz"), sets, pool, "label")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(BadValue, match=r"cannot write .*: a file is in the way of its folder"):
+        episode_file.write(str(tmp_path / "file" / "x.npz"), sets, pool, "label")
 
 
 @pytest.mark.parametrize(

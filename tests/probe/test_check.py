@@ -19,6 +19,8 @@ GROUPED = {"objective": ("erm",), "group": "style", "solver": "balanced"}
         ({"tolerance": 0.0}, "--tolerance 0: above 0, and below 1"),
         ({"memory": -5}, "--memory -5: at least 1"),
         ({"seed": -1}, "--seed -1: at least 0"),
+        ({"solver": "sgd", "epochs": 10**20}, r"--epochs 1e\+20: at most 1e\+06"),
+        ({"weight_decay": (float("nan"),)}, "--weight-decay nan: at least 0"),
         ({"solver": "sgd", "seeds": (0, 10**20)}, r"--seeds 1e\+20: at most 9.22337e\+18"),
         ({"solver": "cosine", "lr": (1e300,)}, r"--lr 1e\+300: at most 1e\+38"),
         ({"solver": "sgd", "batch": 1}, "--batch 1: one row has no variance"),

@@ -116,7 +116,8 @@ def test_every_selection_says_what_it_did(stored, capsys, select) -> None:
 
 
 def test_the_paper_looks_at_the_last_epoch_and_the_oracle_at_all(stored, capsys) -> None:
-    argv = ["--features", "a[0:3]", "--store", stored, "--solver", "sgd", "--epochs", "5", "--lr", "3", "--batch", "64"]
+    argv = ["--features", "a[0:3]:std", "--store", stored, "--solver", "sgd", "--epochs", "5", "--lr", "3"]
+    argv += ["--batch", "64", "--decay-batch-norm"]
     argv += ["--weight-decay", "0,1e-3", "--seeds", "0,1", "--select"]
     paper, oracle = (run_json(capsys, *argv, select) for select in ("paper", "oracle"))
     curves = [member["test_top1_by_epoch"] for member in paper["grid"]]

@@ -163,11 +163,11 @@ def test_gc_collects_halves_and_partial_files_by_age(root, make_set, capsys) -> 
     kept = make_set(made(9, 1), labels(9), split="val")
     writer = half_written(root)
     half = writer.folder
-    (root.path(f"{half}/x") / ".c.1.0.abc.partial").write_bytes(b"torn")
+    (root.path(f"{half}/x") / f".c.1.0.{'a' * 32}.partial").write_bytes(b"torn")
     age(root, half, 8)
     age(root, "samples/toy/train", 8)
     assert run(root, "gc", "--yes") == 0  # its writer lives, the partial file's does not
-    assert capsys.readouterr().out.splitlines() == [f"{half}/x/.c.1.0.abc.partial"]
+    assert capsys.readouterr().out.splitlines() == [f"{half}/x/.c.1.0.{'a' * 32}.partial"]
     del writer
     assert run(root, "gc", "--yes", "--age", "30") == 0
     assert "nothing older than 30 days" in capsys.readouterr().err
@@ -177,3 +177,14 @@ def test_gc_collects_halves_and_partial_files_by_age(root, make_set, capsys) -> 
     assert capsys.readouterr().out.startswith("samples/toy/train/")
     assert list(root.list("samples/toy")) == ["val"]
     assert kept.read().shape == (9, 1)
+
+
+def test_dataset_and_split_take_globs(root, make_set, capsys) -> None:
+    for dataset in ("inc-1", "inc-2", "other"):
+        make_set(made(9, 1), labels(9), dataset=dataset)
+    assert run(root, "ls", "--dataset", "inc*", "--split", "tr?in") == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]] == ["inc-1", "inc-2"]
+    assert run(root, "rm", "--dataset", "inc-[1]", "--yes") == 0
+    assert sorted(root.list("features")) == ["inc-2", "other"]
+    with pytest.raises(MissingFeatures, match=r"no feature sets of none\*/\* in"):
+        run(root, "ls", "--dataset", "none*")

@@ -2,8 +2,11 @@ from pathlib import Path
 
 import pytest
 
+from extract.datasets import find_dataset
+from extract.weights.table import roots
 from store.errors import BadValue
-from store.keys import FeatureKey, dataset_name, from_folder, to_folder
+from store.keys import FeatureKey, dataset_name, from_folder, to_folder, user_path
+from store.root import open_root
 
 BAD = ["", "..", ".", "a/b", "/a", "a\\b", "a b", "a\nb", "ä", "a\0", "-a", "x" * 129, ".hidden", "a*", "C:\\x", "a?"]
 
@@ -36,3 +39,15 @@ def test_folders_and_csv_files_are_named_by_their_last_part(tmp_path) -> None:
     assert dataset_name("openmoji") == "openmoji"
     with pytest.raises(BadValue, match="dataset name 'a/b' cannot be stored"):
         dataset_name("a/b")
+
+
+def test_a_home_of_nobody() -> None:
+    for use in (
+        open_root,
+        lambda path: dataset_name(f"folder:{path}"),
+        lambda path: find_dataset("openmoji", path),
+        roots,
+    ):
+        with pytest.raises(BadValue, match=r"there is no user ~no-such-user"):
+            use("~no-such-user/x")
+    assert user_path("~/x") == Path.home() / "x"

@@ -1,5 +1,6 @@
 """Roots: an object is there whole or not at all, on disk and on S3."""
 
+import errno
 import os
 import threading
 import time
@@ -91,10 +92,11 @@ def test_every_object_is_synced_before_it_has_its_name(root, monkeypatch) -> Non
 
 def test_partial_files_are_not_listed(root) -> None:
     root.put("a/one", b"1")
-    partial = root.path("a/.two.0.partial")
-    partial.write_bytes(b"")
+    name = f".two.{'0' * 32}.partial"
+    root.path(f"a/{name}").write_bytes(b"")
+    root.path("a/.theirs.partial").write_bytes(b"")
     assert root.list("a") == {"one": 1}
-    assert root.partials(0) == ["a/.two.0.partial"]
+    assert root.partials(0) == [f"a/{name}"]
     assert root.partials(60) == []
 
 
@@ -134,3 +136,42 @@ def test_a_root_that_cannot_be_made_says_so(tmp_path) -> None:
         open_root(tmp_path / "file").put("a", b"1")
     with pytest.raises(RootError, match=r"/proc/none: no folder can be made there: give another --store"):
         open_root("/proc/none").put("a", b"1")
+
+
+def test_a_rename_that_fails_leaves_nothing(root, monkeypatch) -> None:
+    def fail(self: Path, target: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(RootError, match="cannot write a/one"):
+        root.put("a/one", b"1")
+    assert list(root.path("a").iterdir()) == []
+
+
+def test_nothing_behind_a_link_is_removed(root, tmp_path) -> None:
+    outside = tmp_path / "outside"
+    (outside / "deep").mkdir(parents=True)
+    (outside / "deep" / "file").write_bytes(b"theirs")
+    root.put("a/one", b"1")
+    root.path("a/away").symlink_to(outside)
+    for key in ("a/away", "a/away/deep", "a/away/deep/file"):
+        assert root.link(key) == "a/away"
+        with pytest.raises(RootError, match="a/away is a link, which is never followed"):
+            root.remove(key)
+    assert root.link("a/one") is None
+    root.remove("a")  # the link goes, what it points at stays
+    assert root.list("") == {}
+    assert (outside / "deep" / "file").read_bytes() == b"theirs"
+
+
+def test_a_link_that_leads_nowhere_is_not_listed(root) -> None:
+    root.put("a/one", b"1")
+    root.path("a/loop").symlink_to("loop")
+    root.path("a/gone").symlink_to("nothing")
+    assert root.list("a") == {"one": 1}
+
+
+def test_the_newest_object_lies_anywhere_below(any_root) -> None:
+    any_root.put("a/b/c/d", b"1")
+    assert abs(any_root.newest("a") - time.time()) < 60
+    assert any_root.newest("nothing") is None

@@ -19,6 +19,7 @@ def impatient(monkeypatch) -> None:
     soon = timedelta(seconds=0.05)
     backoff = {"init_backoff": soon, "max_backoff": soon, "base": 2.0}
     monkeypatch.setattr(s3, "RETRY", {"max_retries": 2, "backoff": backoff, "retry_timeout": timedelta(seconds=2)})
+    monkeypatch.setattr(s3, "WAIT_SECONDS", 0.0)
 
 
 def test_the_server_dies_and_comes_back(s3_server, impatient, s3_root, capsys) -> None:
@@ -86,3 +87,47 @@ def test_no_such_bucket(s3_server, impatient) -> None:
     root = open_root("s3://nowhere/features")
     with pytest.raises(RootError, match=r"store s3://nowhere/features: cannot write a"):
         root.put("a", b"")
+
+
+def test_a_server_that_is_away_is_waited_for(s3_server, impatient, s3_root, monkeypatch) -> None:
+    monkeypatch.setattr(s3, "WAIT_SECONDS", 30.0)
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            s3_server.start()
+
+    root = open_root(s3_root.url)
+    root.put("a/one", b"1")
+    monkeypatch.setattr(s3.time, "sleep", pause)
+    s3_server.stop()
+    try:
+        assert root.put_new("a/two", b"2")
+    finally:
+        if len(pauses) < 3:
+            s3_server.start()
+    assert len(pauses) == 3
+    assert root.get("a/two") == b"2"
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(s3_root, monkeypatch) -> None:
+    monkeypatch.setattr(s3, "PAUSE_SECONDS", 0.0)
+    asked: list[int] = []
+
+    def ask() -> bytes:
+        asked.append(1)
+        if len(asked) < 3:
+            raise OSError("Error getting list response body: HTTP error: request or response body error")
+        return b"whole"
+
+    assert s3_root._ask("read a", ask) == b"whole"
+    with pytest.raises(RootError, match="cannot read a: Forbidden"):
+        s3_root._ask("read a", lambda: (_ for _ in ()).throw(OSError("Forbidden")))
+
+
+@pytest.mark.parametrize("url", ["s3://b kt/x", "s3://[/x", "s3://bucket/a//b", "s3:/bkt/x", "s3:///", "S3://bkt/x",
+                                 "gs://b/x", "http://h/x", "file:///tmp/x", "gs:/b"])  # fmt: skip
+def test_an_address_that_is_none(url) -> None:
+    with pytest.raises(BadValue, match="s3://"):
+        open_root(url)

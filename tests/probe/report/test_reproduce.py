@@ -25,7 +25,7 @@ PROBES = [
         "penalty": (0.5, 1.0),
         "anneal": (0, 500),
     },
-    {"average": ("ab", "cd"), "memory": 4_000_000_000, "device": "cpu", "views": 3, "solver": "cosine"},
+    {"average": ("ab", "cd"), "memory": 4_000_000_000, "device": "cpu", "views": 3, "solver": "sgd"},
 ]
 FEWSHOTS = [
     {},
@@ -53,7 +53,7 @@ def test_probe(probed, settings) -> None:
     assert words[:3] == ["python", "-m", "probe"]
     options = vars(probe_cli.build_parser().parse_args(words[3:]))
     options["solver"] = options["solver"] or ProbeConfig.solver
-    read = ProbeConfig(**{k: v for k, v in options.items() if k not in ("json", "list")})
+    read = ProbeConfig(**{k: v for k, v in options.items() if k not in ("json", "list", "records")})
     assert asdict(read) == {**record.config, "features": ["a,b:l2"]}
 
 
@@ -83,3 +83,16 @@ def test_extract(probed) -> None:
 def test_a_record_may_name_its_own_command_and_an_unknown_one_has_none() -> None:
     assert commands(Record(kind="train", config={"command": "python -m x"})) == ["python -m x"]
     assert commands(Record(kind="other", config={})) == []
+
+
+def test_sgd_before_there_was_a_choice_decayed_batch_norm_and_standardised(probed) -> None:
+    def older(**settings) -> Record:
+        record = probed("a,b:l2", 0.5, **settings)
+        return Record(**{**vars(record), "config": {k: v for k, v in record.config.items() if k != "decay_batch_norm"}})
+
+    made = "python -m probe --features a:std,b:l2 --dataset toy --solver sgd --decay-batch-norm"
+    assert commands(older(solver="sgd"))[1] == made
+    assert (
+        commands(probed("a:raw", 0.5, solver="sgd"))[1] == "python -m probe --features a:raw --dataset toy --solver sgd"
+    )
+    assert commands(older())[1] == commands(probed("a,b:l2", 0.5))[1]

@@ -123,3 +123,13 @@ def test_names(features, short, names, family) -> None:
     assert brief(features) == short
     assert backbones_of(features) == names
     assert family_of(features) == {"family": family, "blocks": len(names)}
+
+
+def test_two_readings_of_sgd_are_two_methods(root, probed) -> None:
+    new = probed("a:raw", 0.75, solver="sgd")
+    old = {k: v for k, v in new.config.items() if k != "decay_batch_norm"}
+    for record in (new, Record(**{**vars(new), "config": old, "id": "0" * 16})):
+        write_record(root, record)
+    found = read_results(root, [])
+    assert {result.values["method"] for result in found} == {"sgd", "sgd decay-batch-norm=True"}
+    assert len(newest(found)) == 2

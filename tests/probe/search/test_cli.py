@@ -13,7 +13,7 @@ import pytest
 from probe import cli
 from probe.search.cli import main
 from probe.search.memory import Plan
-from store.errors import BadValue, MissingFeatures, SamplesMismatch, UnknownName
+from store.errors import BadValue, MissingFeatures, SamplesMismatch, UnknownName, UserError
 
 REPO = Path(__file__).parents[3]
 NAMES = ("run0", "run1", "run2", "wide")
@@ -221,3 +221,19 @@ def test_greedy_finds_what_it_added(stored, capsys) -> None:
     assert {(i,) for i in range(4)} <= members
     assert tuple(range(4)) in members
     assert all(any(set(small) < set(big) for big in members) for small in combinations(range(4), 1))
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--seed", "-1"), "--seed -1: at least 0"),
+        (("--seed", "1" + "0" * 30), r"--seed 1e\+30: at most 9.22337e\+18"),
+        (("--memory", "0"), "memory"),
+        (("--orders", "1" + "0" * 20), r"--orders 1e\+20: at most 1e\+06"),
+        (("--solver", "balanced"), "--solver balanced is for group objectives, which a search has none of"),
+        (("--solver", "nothing"), "there is no solver|solver 'nothing'"),
+    ],
+)
+def test_what_no_search_could_use_is_refused_before_anything_is_read(tmp_path, flags, says) -> None:
+    with pytest.raises(UserError, match=says):
+        main(["--features", "a,b", "--store", str(tmp_path / "none"), *flags])

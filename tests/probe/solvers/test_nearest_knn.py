@@ -3,7 +3,9 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 
-from probe.solvers import Settings, knn, solve
+from probe.metrics import predict, summarise
+from probe.select import best
+from probe.solvers import Fit, Settings, knn, solve
 from store.errors import BadValue
 
 
@@ -34,3 +36,29 @@ def test_k_larger_than_train_is_all_of_train(made, data_of) -> None:
     assert torch.isfinite(fit.head(torch.ones(2, 4))).all()
     with pytest.raises(BadValue, match="both must be above 0"):
         solve("knn", data, Settings(weight_decay=(), k=(0,)))
+
+
+def test_a_class_without_a_vote_is_never_counted(made, data_of, caplog) -> None:
+    x_ND, y_N = made(90, 5, 3)
+    train = data_of(x_ND, y_N, num_classes=6)
+    (fit,) = solve("knn", train, Settings(weight_decay=(), k=(1,)))
+    query, true = made(60, 5, 3, seed=4)
+    (found,) = predict([fit.head], data_of(query, true, num_classes=6))
+    assert (found.top_NK[:, 1:] == -1).all()
+    wrong = found.top_NK[:, 0] != true
+    assert np.array_equal(np.isneginf(found.log_likelihood_N), wrong)
+    report = summarise(found, "abcdef")
+    assert report["top5"] == report["top1"] == 1 - wrong.mean()
+    assert wrong.any()
+    assert "nll" not in report
+    assert f"as for {wrong.sum()} of 60 scored samples" in caplog.text
+    (near,) = solve("nearest", train, Settings(weight_decay=()))
+    (found,) = predict([near.head], data_of(query, true, num_classes=6))
+    assert set(found.top_NK[:, :3].ravel()) == {0, 1, 2}
+    assert (found.top_NK[:, 3:] == -1).all()
+
+
+def test_where_an_nll_is_not_defined_it_chooses_nothing() -> None:
+    fits = [Fit(head=None, extra={"k": k}) for k in (1, 5)]
+    assert best([(0.5, float("inf")), (0.5, 1.0)], fits) == 0
+    assert best([(0.5, 2.0), (0.5, 1.0)], fits) == 1

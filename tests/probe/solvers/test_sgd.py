@@ -12,8 +12,8 @@ from store.heads import StoredHead
 SETTINGS = {"weight_decay": (1e-2,), "epochs": 7, "batch": 32, "seed": 3, "seeds": (5,)}
 
 
-def plain_torch(data: Data, x_ND, batch_norm: str, lr: float, weight_decay: float) -> nn.Module:
-    """The protocol written as upstream does, one run."""
+def plain_torch(data: Data, x_ND, batch_norm: str, lr: float, weight_decay: float, *, decay: bool = False) -> nn.Module:
+    """The protocol written as upstream does, one run. decay: weight decay on BatchNorm's scale and shift too."""
     C, D = data.num_classes, data.dim
     linear = nn.Linear(D, C)
     with torch.no_grad():
@@ -21,7 +21,10 @@ def plain_torch(data: Data, x_ND, batch_norm: str, lr: float, weight_decay: floa
         linear.bias.zero_()
     norm = [] if batch_norm == "none" else [nn.BatchNorm1d(D, affine=batch_norm == "affine")]
     model = nn.Sequential(*norm, linear).train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=weight_decay)
+    groups = [{"params": linear.parameters(), "weight_decay": weight_decay}]
+    if batch_norm == "affine":
+        groups.append({"params": norm[0].parameters(), "weight_decay": weight_decay if decay else 0})
+    optimizer = torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [2, 4, 6], 0.1)
     for epoch in range(7):
         for rows in sgd.batches(data.total, 32, 3, epoch):
@@ -32,13 +35,20 @@ def plain_torch(data: Data, x_ND, batch_norm: str, lr: float, weight_decay: floa
     return model.eval()
 
 
-@pytest.mark.parametrize("batch_norm", ["affine", "plain", "none"])
-def test_a_run_is_torchs(made, data_of, batch_norm) -> None:
+@pytest.mark.parametrize(
+    ("batch_norm", "decay"), [("affine", False), ("affine", True), ("plain", False), ("none", False)]
+)
+@pytest.mark.parametrize("weight_decay", [1e-2, 1.0])
+def test_a_run_is_torchs(made, data_of, batch_norm, decay, weight_decay) -> None:
     x_ND, y_N = made(150, 9, 4)
     data = data_of(x_ND, y_N)
-    (fit,) = solve("sgd", data, Settings(**SETTINGS, lr=(0.05,), batch_norm=batch_norm))
-    want = plain_torch(data, x_ND, batch_norm, 0.05, 1e-2)(torch.from_numpy(x_ND))
-    assert torch.allclose(fit.head(torch.from_numpy(x_ND)), want, atol=2e-5)
+    settings = SETTINGS | {"weight_decay": (weight_decay,)}
+    (fit,) = solve("sgd", data, Settings(**settings, lr=(0.05,), batch_norm=batch_norm, decay_batch_norm=decay))
+    want = plain_torch(data, x_ND, batch_norm, 0.05, weight_decay, decay=decay)(torch.from_numpy(x_ND))
+    assert (fit.head(torch.from_numpy(x_ND)) - want).norm() < 5e-6 * want.norm()
+    if batch_norm == "affine":
+        other = plain_torch(data, x_ND, batch_norm, 0.05, weight_decay, decay=not decay)(torch.from_numpy(x_ND))
+        assert (other - want).norm() > 1e-3 * want.norm()  # the two readings are two protocols
 
 
 @pytest.mark.parametrize("solver", ["sgd", "cosine"])

@@ -28,3 +28,21 @@ def test_sgd_classifier_is_sklearns(made, data_of) -> None:
     (fit,) = solve("sklearn_sgd", data_of(x_ND, y_N), Settings(weight_decay=(1e-3,), seed=4))
     peer = SGDClassifier(alpha=1e-3, random_state=4, max_iter=1000).fit(x_ND.astype(np.float64), y_N)
     assert np.allclose(fit.head.weight.numpy(), peer.coef_, atol=1e-4)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_certificate_is_that_of_lbfgs_at_the_same_head(made, data_of, classes) -> None:
+    data = data_of(*made(200, 30, classes))
+    for weight_decay in (1e-1, 1e-6):
+        (theirs,) = solve("sklearn", data, Settings(weight_decay=(weight_decay,)))
+        (ours,) = solve("lbfgs", data, Settings(weight_decay=(weight_decay,), tolerance=1e-7))
+        assert theirs.certificate["converged"]
+        assert theirs.certificate["objective"] == pytest.approx(ours.certificate["objective"], rel=1e-3)
+
+
+def test_what_stopped_early_is_not_called_converged(made, data_of, caplog) -> None:
+    data = data_of(*made(200, 30, 4))
+    (fit,) = solve("sklearn", data, Settings(weight_decay=(1e-6,), max_passes=1))
+    assert not fit.certificate["converged"]
+    assert fit.certificate["gradient_max"] > 1e-7
+    assert "weight decay 1e-06: not converged after scikit-learn's 10 passes" in caplog.text

@@ -1,0 +1,139 @@
+"""What may be removed from a store, and how: nothing behind a link, nothing foreign, nothing of unknown age."""
+
+import re
+import time
+from dataclasses import dataclass, field
+
+from store.inventory import UNFINISHED, being_written, find_sets
+from store.json_text import parse_json
+from store.root import Root
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+def remove_set(root: Root, folder: str) -> None:
+    """Remove a feature set; the manifest first, so that a set half removed is never read."""
+    root.remove(f"{folder}/manifest.json")
+    root.remove(folder)
+
+
+def remove_samples(root: Root, folder: str) -> None:
+    """Remove a list of samples; what says that it is whole first, so that a list half removed is written again."""
+    root.remove(f"{folder}/samples.json")
+    for column in _folders(root, f"{folder}/targets"):
+        root.remove(f"{folder}/targets/{column}/current")
+        for targets in _folders(root, f"{folder}/targets/{column}"):
+            root.remove(f"{folder}/targets/{column}/{targets}/classes.json")
+    root.remove(folder)
+
+
+@dataclass
+class Garbage:
+    """What `store gc` found, as keys of the store."""
+
+    sets: list[str] = field(default_factory=list)
+    """Feature sets that nobody finished."""
+    samples: list[str] = field(default_factory=list)
+    """Lists of samples that no feature set, finished or not, was made from."""
+    partials: list[str] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
+    """What lies where a set or a list should, but is not removed -> why."""
+
+    @property
+    def keys(self) -> list[str]:
+        return [*self.sets, *self.samples, *self.partials]
+
+
+def find_garbage(root: Root, seconds: float) -> Garbage:
+    """What killed runs left and nothing refers to, older than so many seconds. Removes nothing."""
+    found, limit = Garbage(), time.time() - seconds
+
+    def old(folder: str) -> bool:
+        newest = root.newest(folder)
+        return newest is not None and newest < limit
+
+    def ours(folder: str) -> bool:
+        if link := root.link(folder):
+            found.left[link] = "a link, which is never followed"
+        elif not _HASH.fullmatch(folder.rpartition("/")[2]):
+            found.left[folder] = "not of this store: its name is not 64 hex digits"
+        else:
+            return True
+        return False
+
+    for folder in _at_depth(root, "features", 4):
+        ours(folder)
+    found.sets = [
+        stored.folder
+        for stored in find_sets(root)
+        if stored.state == UNFINISHED and ours(stored.folder) and old(stored.folder)
+    ]
+    needed, unsure = _needed_samples(root)
+    for folder in _at_depth(root, "samples", 3):
+        split = folder.rpartition("/")[0].removeprefix("samples/")
+        if ours(folder) and folder not in needed and old(folder):
+            if split in unsure:
+                found.left[folder] = f"perhaps needed: {unsure[split]} cannot be read"
+            else:
+                found.samples.append(folder)
+    found.partials = list(root.partials(seconds))
+    return found
+
+
+def collect(root: Root, garbage: Garbage, seconds: float) -> list[str]:
+    """Remove what was found and still is garbage; returns the keys that were removed."""
+    now = find_garbage(root, seconds)  # a run may have gone on while somebody was asked
+    sets, samples, partials = (
+        [key for key in before if key in after]
+        for before, after in zip(
+            (garbage.sets, garbage.samples, garbage.partials), (now.sets, now.samples, now.partials), strict=True
+        )
+    )
+    removed = []
+    for folder in sets:
+        if root.size(f"{folder}/manifest.json") is None and not being_written(root, folder):
+            remove_set(root, folder)
+            removed.append(folder)
+    for folder in samples:
+        remove_samples(root, folder)
+        removed.append(folder)
+    for key in partials:
+        root.remove(key)
+        removed.append(key)
+    return removed
+
+
+def _needed_samples(root: Root) -> tuple[set[str], dict[str, str]]:
+    """The lists that feature sets were made from, and splits of which that is not known -> the file that hides it."""
+    needed, unsure = set[str](), dict[str, str]()
+    for folder in _at_depth(root, "features", 4):
+        split = "/".join(folder.split("/")[1:3])
+        told = 0
+        for name in ("manifest.json", "started.json"):
+            try:
+                values = parse_json(root.get(f"{folder}/{name}"))
+                samples = values["parts"]["samples"]
+                if not _HASH.fullmatch(samples):
+                    raise ValueError(samples)  # noqa: TRY301
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError, KeyError, TypeError):
+                unsure[split] = f"{folder}/{name}"
+                continue
+            needed.add(f"samples/{split}/{samples}")
+            told += 1
+        if not told and _HASH.fullmatch(folder.rpartition("/")[2]) and root.list(folder):
+            unsure.setdefault(split, f"{folder}/started.json")
+    return needed, unsure
+
+
+def _at_depth(root: Root, top: str, depth: int) -> list[str]:
+    """Folders so many levels below `top`, those behind links too."""
+    found = [top]
+    for _ in range(depth):
+        found = [f"{folder}/{name}" for folder in found for name in _folders(root, folder)]
+    return found
+
+
+def _folders(root: Root, prefix: str) -> list[str]:
+    return sorted(name for name, size in root.list(prefix).items() if size is None)

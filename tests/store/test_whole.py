@@ -1,0 +1,101 @@
+"""A file is the old one or the new one, whenever its writer stops; several files never mix."""
+
+import os
+import resource
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from store.errors import BadValue
+from store.exchange import export_file
+from store.formats import WRITERS, read_arrays
+from store.whole import written
+
+
+class Killed(BaseException):
+    pass
+
+
+def stop_before(monkeypatch, step: int) -> None:
+    """Raise before the k-th operation that changes what the folder shows."""
+    left = [step]
+
+    def counted(whole):
+        def call(*args, **kwargs):
+            if not left[0]:
+                raise Killed
+            left[0] -= 1
+            return whole(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(os, "fsync", counted(os.fsync))
+    monkeypatch.setattr(Path, "replace", counted(Path.replace))
+    monkeypatch.setattr(Path, "unlink", counted(Path.unlink))
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_overwriting_is_old_or_new_wherever_it_stops(suffix, root, make_set, tmp_path, monkeypatch) -> None:
+    for backbone, value, kind in (("a", 1, 0), ("b", 2, 1)):
+        make_set(np.full((30, 2), value, np.float32), {"label": np.full(30, kind)}, backbone=backbone, dataset=backbone)
+    path, seen = tmp_path / f"x{suffix}", set()
+    for step in range(30):
+        export_file(root, path, "a", "train", "a", overwrite=True)
+        with monkeypatch.context() as patch:
+            stop_before(patch, step)
+            try:
+                export_file(root, path, "b", "train", "b", overwrite=True)
+                done = True
+            except Killed:
+                done = False
+        if path.exists():
+            arrays = read_arrays(path)
+            value = int(np.asarray(arrays["features"][:]).mean())
+            assert (np.asarray(arrays["labels"]) == value - 1).all()
+            seen.add(value)
+        else:
+            assert suffix == ".npy"  # several files: for a moment neither, but never a mixture
+        if done:
+            assert value == 2
+            break
+    assert seen == {1, 2}
+    export_file(root, path, "b", "train", "b", overwrite=True)
+    assert not list(tmp_path.glob(".*.partial"))
+
+
+def test_what_a_killed_writer_left_goes_and_a_living_one_stays(tmp_path) -> None:
+    orphan = tmp_path / f".x.{'a' * 32}.partial"
+    for path in (orphan, tmp_path / ".y.partial", tmp_path / f".xy.{'a' * 32}.partial"):
+        path.write_bytes(b"half")
+    with written(tmp_path / "x") as one:
+        one.write(b"one")
+        with written(tmp_path / "x") as two:
+            two.write(b"two")
+    assert (tmp_path / "x").read_bytes() == b"one"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f".xy.{'a' * 32}.partial", ".y.partial", "x"]
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_a_full_disk_is_one_line_and_keeps_the_old_file(suffix, root, make_set, tmp_path) -> None:
+    make_set(np.random.default_rng(0).normal(size=(3000, 64)).astype(np.float32), {"label": np.zeros(3000, int)})
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(b"old")
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+        with pytest.raises(BadValue, match=r"cannot write .*x\..*: File too large"):
+            export_file(root, path, "toy", "train", "a", overwrite=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_bytes() == b"old"
+    assert not list(tmp_path.glob(".x*"))
+
+
+def test_a_folder_or_a_file_in_the_way(tmp_path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for path in (tmp_path, tmp_path / "file" / "x", tmp_path / ("n" * 300)):
+        with pytest.raises(BadValue, match="cannot write"), written(path) as file:
+            file.write(b"x")
