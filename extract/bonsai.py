@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from extract.pretrain import configs
-from extract.training.config import TrainConfig, add_flags, recipe_table, seeds
+from extract.training.config import TrainConfig, add_flags, backbone_name, recipe_table, seeds
 from store.errors import BadValue
 from store.flags import Parser
 from store.keys import dataset_name
@@ -42,7 +42,11 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--arch", metavar="NAME", help="densenet121, resnet18, ...")
     p.add_argument("--rounds", type=int, default=2, metavar="N", help="of discovery, ERM among them (%(default)s)")
     p.add_argument("--seed", type=seeds, default=(0,), metavar="0..4", help="one backbone each (0)")
-    p.add_argument("--name", help="of the backbone (ARCH-bonsaiN-DATASET-sSEED); with several seeds -sSEED is added")
+    p.add_argument(
+        "--name",
+        type=backbone_name,
+        help="of the backbone (ARCH-bonsaiN-DATASET-sSEED); with several seeds -sSEED is added",
+    )
     p.add_argument("--lr", type=float)
     p.add_argument("--weight-decay", type=float, metavar="λ", help="of discovery; synthesis has 1e-6")
     add_flags(p)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from extract.training.config import TrainConfig, add_flags, recipe_table, seeds, split_options
+from extract.training.config import TrainConfig, add_flags, backbone_name, recipe_table, seeds, split_options
 from store.errors import BadValue, UnknownName
 from store.flags import Parser, names
 from store.keys import dataset_name
@@ -58,7 +58,11 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--teacher-heads", type=names, default=(), metavar="ID,ID",
                    help="stored heads, one a teacher, as probe made them (the teachers' own)")  # fmt: skip
     p.add_argument("--seed", type=seeds, default=(0,), metavar="0..4", help="of start and order; one student each (0)")
-    p.add_argument("--name", help="of the student (ARCH-distillN-DATASET-sSEED); with several seeds -sSEED is added")
+    p.add_argument(
+        "--name",
+        type=backbone_name,
+        help="of the student (ARCH-distillN-DATASET-sSEED); with several seeds -sSEED is added",
+    )
     p.add_argument("--lr", type=float)
     p.add_argument("--weight-decay", type=float, metavar="λ", help="of mean loss + λ/2 |W|²")
     add_flags(p)

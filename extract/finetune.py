@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from extract.training.config import TrainConfig, add_flags, recipe_table, split_options
+from extract.training.config import TrainConfig, add_flags, backbone_name, recipe_table, split_options
 from extract.training.recipes import TRAINING_RECIPES
 from store.errors import BadValue
 from store.flags import Parser, names, numbers
@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--backbone", action="append", type=names, metavar="A[,B,C]", help="what to start from; repeat: a run each"
     )
-    p.add_argument("--name", help="of the backbone that is made (A-DATASET, A+B-DATASET)")
+    p.add_argument("--name", type=backbone_name, help="of the backbone that is made (A-DATASET, A+B-DATASET)")
     p.add_argument("--seed", type=int, default=0, metavar="N", help="of head, order and crops (0)")
     p.add_argument(
         "--lr", type=numbers, metavar="0.01,0.05", help="several: a grid, chosen on val or on a fifth of train"

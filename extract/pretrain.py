@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from extract.training.config import TrainConfig, add_flags, recipe_table, seeds, split_options
+from extract.training.config import TrainConfig, add_flags, backbone_name, recipe_table, seeds, split_options
 from store.errors import BadValue, UnknownName
 from store.flags import Parser
 from store.keys import dataset_name
@@ -28,7 +28,9 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--arch", metavar="NAME", help="resnet50, resnet18w0.5, 2resnet50 (two trained jointly), conv4, "
                    "densenet121, torchvision:NAME, ...")  # fmt: skip
     p.add_argument("--seed", type=seeds, default=(0,), metavar="0..9", help="starts, orders and crops all differ (0)")
-    p.add_argument("--name", help="of the backbone (ARCH-DATASET-sSEED); with several seeds -sSEED is added")
+    p.add_argument(
+        "--name", type=backbone_name, help="of the backbone (ARCH-DATASET-sSEED); with several seeds -sSEED is added"
+    )
     p.add_argument("--lr", type=float)
     p.add_argument("--weight-decay", type=float, metavar="λ", help="of mean loss + λ/2 |W|²")
     p.add_argument("--objective", default="erm", metavar="NAME", help="what is minimised (erm)")

@@ -32,7 +32,7 @@ def check_number(flag: str, value: float, least: float, most: float) -> None:
     """Raise `BadValue` unless `value` lies between the two, both included; NaN does not."""
     if not least <= value <= most:
         bounds = f"at least {least:g}" + (f", at most {most:g}" if math.isfinite(most) else ", and finite")
-        text = str(value) if len(str(value)) < 40 else f"{str(value)[:20]}... ({len(str(value))} digits)"
+        text = "of more than 30 digits" if 1e30 < abs(value) < math.inf else str(value)
         raise BadValue(f"{flag} {text}: {bounds}")
 
 

@@ -174,3 +174,11 @@ def seeds(text: str) -> tuple[int, ...]:
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r} is no seed at all: the smaller number comes first, as in 0..9")
     return tuple(dict.fromkeys(found))
+
+
+def backbone_name(text: str) -> str:
+    """The text of --name, which becomes a folder: 1 to 128 letters, digits and `. _ @ : + = -`."""
+    try:
+        return check_name("backbone", text)
+    except BadValue as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -5,7 +5,8 @@ import argparse
 import pytest
 
 from store.cli import build_parser
-from store.flags import Parser, integers, numbers, size
+from store.errors import BadValue
+from store.flags import Parser, check_number, integers, numbers, shown, size
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,15 @@ def test_flags_of_groups_are_known_too(capsys) -> None:
 def test_what_is_no_number_is_refused(read, text) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=r"such as|finite"):
         read(text)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1, 10**5000], ids=["nan", "inf", "-1", "5000 digits"])
+def test_numbers_out_of_bounds_are_told_in_short(value: float) -> None:
+    with pytest.raises(BadValue, match=r"--epochs .*: at least 1, at most 100") as refused:
+        check_number("--epochs", value, 1, 100)
+    assert len(str(refused.value)) < 120
+
+
+def test_what_was_typed_reaches_the_terminal_without_control_characters() -> None:
+    assert shown("bad \x1b[2J name\nnext line") == "bad ?[2J name\nnext line"
+    assert len(shown("x" * 5000)) < 700
