@@ -33,7 +33,7 @@ def held_fifth(y_N: np.ndarray, parts: int, seed: int, unit_N: np.ndarray | None
     if not used.size:
         raise BadValue(
             "no class has two samples that could be parted, so none can be held out to choose on: give a --val split, "
-            "or more samples a class"
+            "more samples a class, or evaluate in episodes: python -m fewshot"
         )
     held: np.ndarray = part_N == used[0]
     return held

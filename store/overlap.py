@@ -47,7 +47,8 @@ def check_apart(sides: Mapping[str, Side], *, allowed: bool) -> dict[str, int]:
                 + (f"stand in {_name(sides[a])} ({a}) too, byte for byte, first {_first(sides, hashes, a, b, both)}"
                    if both.size else f"are of a {UNIT} that {_name(sides[a])} ({a}) has too, first {str(shared[0])!r}")
                 + ": what is trained or chosen on would test itself. Take them out of one split and extract it again, "
-                "or give --allow-duplicates: then the table and the record say so"
+                + ("leave val out (--val none), " if "val" in (a, b) else "")
+                + "or give --allow-duplicates: then the table and the record say so"
             )  # fmt: skip
     return found
 
