@@ -12,6 +12,7 @@ from probe.metrics import Predictions
 from probe.select import Choice
 from probe.splits import Split
 from store.errors import BadValue
+from store.head_networks import networks_of
 from store.heads import StoredHead, save_head
 from store.records import Record, write_record
 from store.root import Root
@@ -44,7 +45,7 @@ def used_features(splits: dict[str, Split]) -> list[dict[str, str]]:
 
 
 def keep_head(
-    root: Root, config: ProbeConfig, blocks: list[Block], classes: tuple[str, ...], choice: Choice
+    root: Root, config: ProbeConfig, blocks: list[Block], classes: tuple[str, ...], choice: Choice, train: Split
 ) -> str | None:
     """Store a linear or cosine head; returns its id, or None for one that is no matrix (knn, averages)."""
     prepare, head = choice.data.prepare, choice.fit.head
@@ -60,6 +61,8 @@ def keep_head(
         "target": config.target,
         "classes": list(classes),
         "features": [str(block) for block in blocks],
+        "networks": networks_of([part.manifest for part in train.x.parts]),
+        "stored_dataset": train.x.parts[0].manifest.dataset,
         "widths": [high - low for low, high in prepare.columns],
         "steps": steps,
         "normalise": isinstance(head, CosineHead),

@@ -39,7 +39,7 @@ def predict_split(
     """Classes of every sample, and the accuracy over those that have a target of the head's column.
 
     Returns: {"top1": accuracy or None, "num_samples", "predictions": {sample id: class name}}.
-    Raises `BadValue`: the features have other columns than the head.
+    Raises `BadValue`: the features have other columns than the head, or are of other networks.
     """
     import numpy as np
     import torch
@@ -47,6 +47,7 @@ def predict_split(
     from probe.data import Streamed
     from probe.features import column_ranges, open_blocks, parse_features
     from probe.prepare import Prepare
+    from store.head_networks import check_networks
     from store.heads import load_head
 
     head = load_head(root, name)
@@ -59,6 +60,7 @@ def predict_split(
     widths = [high - low for low, high in ranges]
     if widths != head.info["widths"]:
         raise BadValue(f"head {name} has blocks of {head.info['widths']} columns, {features} of {widths}")
+    check_networks(f"head {name}", head.info, [part.manifest for part in x.parts])
     prepare = Prepare.from_state(widths, head.info["steps"], head.arrays)
     source, step = Streamed(x, ranges), x.stride
     chosen = [

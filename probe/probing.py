@@ -23,6 +23,7 @@ from probe.sub import average, only_block, together
 from store.errors import BadValue
 from store.features import backbones
 from store.fingerprint import IMPORTED
+from store.head_networks import check_networks
 from store.heads import load_head
 from store.keys import dataset_name
 from store.overlap import check_apart, kept_together
@@ -57,7 +58,7 @@ def probe(root: Root, config: ProbeConfig, features: str) -> list[dict[str, Any]
     settings = replace(settings, pairs=pairs)
     classes = _classes(config, splits)
     check_classes(splits, classes, config)
-    _check_heads(config, settings, classes)
+    _check_heads(config, settings, classes, splits["train"])
     overlap = check_apart({role: (one.x, one.rows) for role, one in splits.items()}, allowed=config.allow_duplicates)
     opened = time.monotonic()
     unit_N = _units(splits)
@@ -177,8 +178,10 @@ def check_same_backbones(splits: Mapping[str, Split]) -> None:
                 )
 
 
-def _check_heads(config: ProbeConfig, settings: Settings, classes: tuple[str, ...]) -> None:
-    """Raise `BadValue` unless the heads to average are linear, and for these classes in this order."""
+def _check_heads(config: ProbeConfig, settings: Settings, classes: tuple[str, ...], train: Split) -> None:
+    """Raise `BadValue` unless the heads to average are linear, for these classes, and of these networks."""
+    sets = [part.manifest for part in train.x.parts]
+    sizes = [len(head.info.get("features") or [None]) for head in settings.average]
     for name, head in zip(config.average, settings.average, strict=True):
         if head.info.get("normalise") or head.arrays:
             raise BadValue(f"--average {name}: this head is not linear in the stored features (cosine, or l2)")
@@ -188,6 +191,10 @@ def _check_heads(config: ProbeConfig, settings: Settings, classes: tuple[str, ..
                 f"--average {name}: this head has {len(known)} classes ({', '.join(known[:3])}, ...), "
                 f"{config.dataset} has {len(classes)} ({', '.join(classes[:3])}, ...)"
             )
+    if sum(sizes) == len(sets):  # else what averages them says what does not fit
+        for name, head, size in zip(config.average, settings.average, sizes, strict=True):
+            check_networks(f"--average {name}", head.info, sets[:size])
+            sets = sets[size:]
 
 
 def check_classes(splits: Mapping[str, Split], classes: tuple[str, ...], config: ProbeConfig) -> None:
@@ -246,7 +253,7 @@ def _keep(
     """Store what is asked for, once for all ranks; returns the row with the ids."""
     if not ranks.is_first():
         return row
-    head = keep_head(root, config, blocks, classes, choice) if choice else None
+    head = keep_head(root, config, blocks, classes, choice, splits["train"]) if choice else None
     record = keep_record(root, config, splits, row, head)
     row = {**row, "head": head, "record": record.id}
     if config.predictions:

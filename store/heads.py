@@ -20,7 +20,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class StoredHead:
-    """logits (n, C) = scale * normalise(x) @ weight.T + bias, x (n, D) the raw features in the order of `features`."""
+    """logits (n, C) = normalise(x) @ weight.T + bias, x (n, D) the raw features in the order of `features`."""
 
     weight: np.ndarray
     """(C, D) float32"""
@@ -29,7 +29,7 @@ class StoredHead:
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     """What the steps before the linear map need, named by `info["steps"]`; none for a plain linear head."""
     info: Mapping[str, Any] = field(default_factory=dict)
-    """JSON values: dataset, target, classes, features, fingerprints, steps, the training's settings."""
+    """JSON values: dataset, target, classes, features, networks (head_networks.py), steps, the training's settings."""
 
 
 def save_head(root: Root, head: StoredHead, name: str | None = None) -> str:

@@ -42,7 +42,7 @@ def tune(
             for run, best in zip(runs, chosen.values(), strict=True):
                 fit = Fit(head=LinearHead(best.weight, best.bias), weight_decay=run["weight_decay"])
                 choice = Choice(fit, data, [], 0, best.accuracy, f"chosen on {TUNINGS[tuning]}")
-                run["head"] = keep_head(root, config, blocks, classes, choice)
+                run["head"] = keep_head(root, config, blocks, classes, choice, parts["train"].split)
         tunings[tuning] = _summary(runs)
     row["tunings"] = tunings
     for tuning, found in tunings.items():

@@ -1,0 +1,58 @@
+"""The networks whose features a head was trained on: written into the head, and compared where it is applied."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from store.errors import BadValue
+from store.fingerprint import IMPORTED
+from store.manifest import Manifest
+
+log = logging.getLogger("store")
+TOLD = ("architecture", "layer", "pooling", "recipe")
+
+
+def networks_of(manifests: Sequence[Manifest]) -> list[dict[str, Any]]:
+    """What makes two sets of features comparable, for each set: name, weights, architecture, layer, pooling, recipe.
+
+    Precision, dtype and samples are left out: a head stays right for features in float16 or of other images. Imported
+    features have no weights: each of their files has a hash of its own.
+    """
+    return [
+        {
+            "backbone": m.backbone,
+            **({} if m.parts["architecture"] == IMPORTED else {"weights": m.parts["weights"]}),
+            **{part: m.parts[part] for part in TOLD},
+        }
+        for m in manifests
+    ]
+
+
+def check_networks(who: str, info: Mapping[str, Any], manifests: Sequence[Manifest]) -> None:
+    """Compare the networks in a head's `info` with those of the features that it is to be applied to.
+
+    Raises `BadValue`: they differ in number, weights, architecture, layer or pooling; or in recipe, where the images are
+    of the dataset that the head was trained on (another dataset may prescribe another crop). A head written before
+    heads knew their networks is applied, with a warning.
+    """
+    known = info.get("networks")
+    if known is None:
+        log.warning("%s does not say which networks it is for, and is applied unchecked: probe again to renew it", who)
+        return
+    given = networks_of(manifests)
+    if len(known) != len(given):
+        raise BadValue(f"{who} is for {len(known)} feature sets side by side, not {len(given)}")
+    for old, new, manifest in zip(known, given, manifests, strict=True):
+        elsewhere = manifest.dataset != info.get("stored_dataset", manifest.dataset)
+        differ = [
+            part
+            for part in sorted(old.keys() | new.keys() - {"backbone"})
+            if part != "backbone" and old.get(part) != new.get(part) and not (part == "recipe" and elsewhere)
+        ]
+        if differ:
+            part = differ[0]
+            raise BadValue(
+                f"{who} was trained on {old['backbone']} with other {' and '.join(differ)} than {manifest.key} has ({part} "
+                f"{str(old.get(part))[:60]} against {str(new.get(part))[:60]}): give the features that it was trained on, "
+                "or probe again"
+            )
