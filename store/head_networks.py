@@ -31,9 +31,9 @@ def networks_of(manifests: Sequence[Manifest]) -> list[dict[str, Any]]:
 def check_networks(who: str, info: Mapping[str, Any], manifests: Sequence[Manifest]) -> None:
     """Compare the networks in a head's `info` with those of the features that it is to be applied to.
 
-    Raises `BadValue`: they differ in number, weights, architecture, layer or pooling; or in recipe, where the images are
-    of the dataset that the head was trained on (another dataset may prescribe another crop). A head written before
-    heads knew their networks is applied, with a warning.
+    Raises `BadValue`: they differ in number, weights, architecture, layer or pooling; or in recipe, where the
+    images are of the dataset that the head was trained on (another dataset may prescribe another crop). A head written
+    before heads knew their networks is applied, with a warning.
     """
     known = info.get("networks")
     if known is None:
@@ -52,7 +52,7 @@ def check_networks(who: str, info: Mapping[str, Any], manifests: Sequence[Manife
         if differ:
             part = differ[0]
             raise BadValue(
-                f"{who} was trained on {old['backbone']} with other {' and '.join(differ)} than {manifest.key} has ({part} "
-                f"{str(old.get(part))[:60]} against {str(new.get(part))[:60]}): give the features that it was trained on, "
-                "or probe again"
+                f"{who} was trained on {old['backbone']} with other {' and '.join(differ)} than {manifest.key} has "
+                f"({part} {str(old.get(part))[:60]} against {str(new.get(part))[:60]}): give the features that it was "
+                "trained on, or probe again"
             )
