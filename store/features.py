@@ -63,7 +63,13 @@ class FeatureSet:
     @cached_property
     def content(self) -> Blocks:
         """(N, 16) uint8: the hash of each image's bytes."""
-        return zarr_blocks.open_blocks(self.root, f"{self.folder}/content")
+        hashes = zarr_blocks.open_blocks(self.root, f"{self.folder}/content")
+        if hashes.shape[:1] != self.shape[:1]:
+            raise FormatError(
+                f"{self.root.url}/{self.folder}/content has {hashes.shape[0]} rows, the manifest says {self.shape[0]}; "
+                "run `python -m store verify`"
+            )
+        return hashes
 
     @cached_property
     def bad_rows(self) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from store.concat import Concat
-from store.errors import BadValue
+from store.errors import BadValue, FormatError
 from store.overlap import check_apart, kept_together
 
 X = np.ones((4, 2), np.float32)
@@ -45,3 +45,11 @@ def test_what_stands_together(make_set) -> None:
     one = make_set(X, {"label": Y, "unit": np.array([0, 1, 0, -1])})
     assert kept_together([(Concat([one]), np.arange(4))]).tolist() == [0, 1, 0, 3]
     assert kept_together([(Concat([one]), np.array([0, 1, 3]))]) is None
+
+
+def test_content_hashes_of_another_split_are_refused(root, make_set) -> None:
+    small = make_set(np.zeros((3, 2), np.float32), {"label": np.arange(3) % 2}, split="test")
+    large = make_set(np.zeros((9, 2), np.float32), {"label": np.arange(9) % 2}, split="train")
+    root.put(f"{large.folder}/content/zarr.json", root.get(f"{small.folder}/content/zarr.json"))
+    with pytest.raises(FormatError, match=r"content has 3 rows, the manifest says 9; run `python -m store verify`"):
+        _ = large.content
