@@ -6,7 +6,7 @@ from store.errors import BadValue
 from store.flags import check_number
 
 MOST = 1_000_000_000
-"""Of any count: episodes, shots, neighbours."""
+"""The largest count that a flag takes: episodes, shots, neighbours."""
 MOST_ROWS = 2_000_000_000
 """Images that episodes may draw, all together: 8 bytes each are held."""
 TRANSFORMS = ("none", "l2n", "cl2n")

@@ -1,25 +1,18 @@
 """Whether a run can be: options that contradict each other, or say nothing to the solver, before anything is read."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from probe.config import OBJECTIVES, TUNINGS, ProbeConfig
+from probe.limits import flag_of
 from probe.solvers import SOLVERS
 from store.errors import BadValue, UnknownName
 
 READ = sorted({name for solver in SOLVERS.values() for name in solver.reads})
 """Options that some solvers read. To the others they would say nothing, and whoever gives one expects it to count."""
-LEAST = {"folds": 2, "epochs": 1, "batch": 1, "views": 1, "k": 1, "memory": 1, "seed": 0, "seeds": 0, "lr": 0,
-         "weight_decay": 0, "penalty": 0, "anneal": 0, "budget": 1, "limit": 1, "orders": 0, "confirm": 0}  # fmt: skip
-MOST = {"lr": 1e38, "weight_decay": 1e38, "penalty": 1e38, "seed": 2**63 - 1, "seeds": 2**63 - 1, "epochs": 10**6,
-        "batch": 2**31 - 1, "views": 10**6, "folds": 10**6, "k": 2**31 - 1, "anneal": 2**63 - 1, "orders": 10**6,
-        "confirm": 10**6, "limit": 10**7}  # fmt: skip
-"""What float32, the generators of random numbers, or a life's time still know."""
 
 
 def check(config: ProbeConfig) -> None:
     """Raise `BadValue` for options that no run could use, before anything is read."""
-    check_numbers(config)
     if not 0 < config.tolerance < 1:
         raise BadValue(f"--tolerance {config.tolerance:g}: above 0, and below 1")
     if not 0 < config.temperature < float("inf"):
@@ -29,7 +22,7 @@ def check(config: ProbeConfig) -> None:
         if name not in SOLVERS[config.solver].reads and getattr(config, name) != getattr(ProbeConfig, name):
             *some, last = [solver for solver, row in SOLVERS.items() if name in row.reads]
             known = f"{', '.join(some)} and {last}" if some else last
-            raise BadValue(f"{_flag(name)} is for --solver {known}: to {config.solver} it says nothing, leave it out")
+            raise BadValue(f"{flag_of(name)} is for --solver {known}: to {config.solver} it says nothing, leave it out")
     if config.shard == "classes" and config.solver not in ("lbfgs", "sgd"):
         raise BadValue(f"--shard classes: heads of lbfgs and sgd can be shared out, not of {config.solver}")
     if config.solver == "sgd" and config.batch == 1 and config.batch_norm != "none":
@@ -38,26 +31,6 @@ def check(config: ProbeConfig) -> None:
         raise BadValue(f"--decay-batch-norm: --batch-norm {config.batch_norm} has no scale and shift; leave one out")
     if config.test_dataset and config.objective:
         raise BadValue("--test-dataset is for plain probing: with --objective the groups say what tests")
-
-
-def check_numbers(config: Any) -> None:
-    """Raise `BadValue` for a number of a config, or one of a grid, beyond `LEAST` and `MOST` of its name."""
-    for name in sorted(LEAST.keys() | MOST.keys()):
-        values = getattr(config, name, None)
-        for value in values if isinstance(values, tuple) else (values,):
-            check_number(name, value)
-
-
-def check_number(name: str, value: float | None) -> None:
-    least, most = LEAST.get(name, 0), MOST.get(name, float("inf"))
-    if value is not None and not value >= least:  # NaN is no number either
-        raise BadValue(f"{_flag(name)} {value:g}: at least {least}")
-    if value is not None and value > most:
-        raise BadValue(f"{_flag(name)} {value:g}: at most {most:g}")
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def check_objective(config: ProbeConfig) -> None:

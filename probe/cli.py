@@ -73,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     g.add_argument("--batch", type=int, help="rows, over all ranks (256; balanced 32)")
     g.add_argument("--batch-norm", default=default.batch_norm, choices=BATCH_NORMS, help="of sgd (%(default)s)")
     g.add_argument(
-        "--decay-batch-norm", action="store_true", help="of sgd: weight decay also on BatchNorm's scale and shift"
+        "--decay-batch-norm", action="store_true", help="sgd: let weight decay also shrink BatchNorm's scale and shift"
     )
     g.add_argument("--views", type=int, default=default.views, help="stored views of train, one an epoch (%(default)s)")
     g.add_argument(
@@ -99,7 +99,9 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--sub", action="store_true", help="also average separate heads, one a block: cat^sub")
     p.add_argument("--predictions", action="store_true", help="store per-sample predictions as Parquet")
     p.add_argument(
-        "--allow-duplicates", action="store_true", help="images in two of train, val, test: told, not refused"
+        "--allow-duplicates",
+        action="store_true",
+        help="run although images stand in two of train, val and test; the table and the record say so",
     )
     p.add_argument("--json", action="store_true", help="one JSON document on stdout instead of the table")
     p.add_argument("--list", action="store_true", help="show the solvers and stop")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from probe.limits import check_numbers
 from probe.solvers import SOLVERS, TOLERANCE
 from store.errors import UnknownName
 
@@ -79,7 +80,7 @@ class ProbeConfig:
     select: str = "val"
     folds: int = 5
     allow_duplicates: bool = False
-    """Images that stand on two sides, train and test, are told and not refused."""
+    """Whether to go on where images stand in two of train, val and test, instead of refusing; the record says so."""
     seed: int = 0
     device: str = "auto"
     memory: int | None = None
@@ -87,8 +88,6 @@ class ProbeConfig:
 
     def __post_init__(self) -> None:
         """Raise `UserError` for a number that no run could use, or a solver that there is not."""
-        from probe.check import check_numbers  # it speaks of this class
-
         if self.solver not in SOLVERS:
             raise UnknownName("solver", self.solver, SOLVERS, "`python -m probe --list` shows all")
         check_numbers(self)

@@ -18,7 +18,7 @@ _ITEM = re.compile(
     r"(?P<names>.*?)(?:\[(?P<low>\d{0,9}):(?P<high>\d{0,9})\])?(?P<steps>(?::(?:l2|std|raw|pca\d{1,9}))*)", re.DOTALL
 )
 _LONGEST = 10_000
-"""Letters of one item."""
+"""The most letters of one item."""
 
 
 @dataclass(frozen=True)

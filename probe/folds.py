@@ -7,6 +7,8 @@ import numpy as np
 from store.errors import BadValue
 
 log = logging.getLogger("probe")
+VAL_PART = 5
+"""Without a val split every fifth training sample of each class is held out."""
 
 
 def stratified(y_N: np.ndarray, parts: int, seed: int, unit_N: np.ndarray | None = None) -> np.ndarray:
@@ -26,9 +28,9 @@ def stratified(y_N: np.ndarray, parts: int, seed: int, unit_N: np.ndarray | None
     return _keep_each_class(y_N, part_N, unit_N)
 
 
-def held_fifth(y_N: np.ndarray, parts: int, seed: int, unit_N: np.ndarray | None = None) -> np.ndarray:
-    """(N,) bool: one of `parts` parts, held out to choose on. Raises `BadValue`: no class has two units."""
-    part_N = stratified(y_N, parts, seed, unit_N)
+def held_fifth(y_N: np.ndarray, seed: int, unit_N: np.ndarray | None = None) -> np.ndarray:
+    """(N,) bool: the fifth that is held out to choose on. Raises `BadValue`: no class has two units."""
+    part_N = stratified(y_N, VAL_PART, seed, unit_N)
     used = np.unique(part_N[part_N >= 0])
     if not used.size:
         raise BadValue(

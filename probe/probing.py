@@ -216,7 +216,7 @@ def check_classes(splits: Mapping[str, Split], classes: tuple[str, ...], config:
 
 
 def _units(splits: Mapping[str, Split]) -> np.ndarray | None:
-    """Which rows of train, then val, are held out together."""
+    """(n,) int64 over the rows of train, then val: those with the same number are held out together."""
     return kept_together([(splits[role].x, splits[role].rows) for role in ("train", "val") if role in splits])
 
 

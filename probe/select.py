@@ -21,8 +21,6 @@ from probe.splits import fitted
 from store.errors import BadValue
 
 log = logging.getLogger("probe")
-VAL_PART = 5
-"""Without a val split every fifth training sample of each class is held out."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ def choose(
         how = f"chosen by {folds} stratified folds of train+val, refitted on all"
         held = [(whole.take(fit_rows), whole.take(val_rows)) for fit_rows, val_rows in pairs]
     elif val is None:
-        held_N = held_fifth(train.labels, VAL_PART, seed, unit_N)
+        held_N = held_fifth(train.labels, seed, unit_N)
         how = "chosen on a stratified fifth of train, refitted on all of train"
         held = [(train.take(np.flatnonzero(~held_N)), train.take(np.flatnonzero(held_N)))]
     else:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from store.errors import BadValue
 
 MOST_NAMES = 10_000
-"""As many names as one list may stand for."""
+"""The most names that one list may stand for."""
 LONGEST = 100_000
-"""Letters of a list."""
+"""The most letters of a list."""
 DEEPEST = 16
-"""Braces within braces."""
+"""The most braces within braces."""
 
 
 def split_list(text: str) -> list[str]:

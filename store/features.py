@@ -1,6 +1,7 @@
 """One committed feature set, read-only."""
 
 import difflib
+import hashlib
 import json
 import shlex
 from contextlib import suppress
@@ -11,7 +12,7 @@ import numpy as np
 from store import zarr_blocks
 from store.backends import backend
 from store.blocks import Blocks
-from store.errors import AmbiguousFeatures, FormatError, MissingFeatures
+from store.errors import AmbiguousFeatures, DamagedFeatures, FormatError, MissingFeatures
 from store.keys import FeatureKey, dataset_name, from_folder, to_folder
 from store.manifest import Manifest
 from store.root import Root
@@ -70,6 +71,21 @@ class FeatureSet:
                 "run `python -m store verify`"
             )
         return hashes
+
+    @cached_property
+    def content_hashes(self) -> np.ndarray:
+        """(N,) void of 16 bytes: the hash of each image's bytes, zeros where none was seen; read once, 16 N bytes.
+
+        Raises `DamagedFeatures`: they are not those of the manifest.
+        """
+        rows = np.ascontiguousarray(self.content.read(slice(None)))
+        if hashlib.sha256(rows.tobytes()).hexdigest() != self.manifest.content:
+            raise DamagedFeatures(
+                f"{self.root.url}/{self.folder}/content is not what the manifest says: run `python -m store verify "
+                "--repair`, then the extract command again",
+                what="content does not match the manifest",
+            )
+        return rows.view(f"V{rows.shape[1]}").ravel()
 
     @cached_property
     def bad_rows(self) -> np.ndarray:

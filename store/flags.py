@@ -2,7 +2,6 @@
 
 import argparse
 import difflib
-import math
 from typing import NoReturn
 
 from store.errors import BadValue
@@ -31,9 +30,11 @@ def shown(text: str, longest: int = 600) -> str:
 def check_number(flag: str, value: float, least: float, most: float) -> None:
     """Raise `BadValue` unless `value` lies between the two, both included; NaN does not."""
     if not least <= value <= most:
-        bounds = f"at least {least:g}" + (f", at most {most:g}" if math.isfinite(most) else ", and finite")
-        text = "of more than 30 digits" if 1e30 < abs(value) < math.inf else str(value)
-        raise BadValue(f"{flag} {text}: {bounds}")
+        if isinstance(value, float):
+            text = f"{value:g}"
+        else:
+            text = str(value) if abs(value) < 1e30 else "of more than 30 digits"
+        raise BadValue(f"{flag} {text}: at least {least:g}, at most {most:g}")
 
 
 def _flags(parser: argparse.ArgumentParser) -> list[str]:

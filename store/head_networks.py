@@ -4,12 +4,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from store.errors import BadValue
+from store.errors import BadValue, FormatError
 from store.fingerprint import IMPORTED
 from store.manifest import Manifest
 
 log = logging.getLogger("store")
-TOLD = ("architecture", "layer", "pooling", "recipe")
+PARTS = ("architecture", "layer", "pooling", "recipe")
+"""Parts of the fingerprint that a head depends on, beside the weights; the recipe last."""
 
 
 def networks_of(manifests: Sequence[Manifest]) -> list[dict[str, Any]]:
@@ -22,7 +23,7 @@ def networks_of(manifests: Sequence[Manifest]) -> list[dict[str, Any]]:
         {
             "backbone": m.backbone,
             **({} if m.parts["architecture"] == IMPORTED else {"weights": m.parts["weights"]}),
-            **{part: m.parts[part] for part in TOLD},
+            **{part: m.parts[part] for part in PARTS},
         }
         for m in manifests
     ]
@@ -31,24 +32,29 @@ def networks_of(manifests: Sequence[Manifest]) -> list[dict[str, Any]]:
 def check_networks(who: str, info: Mapping[str, Any], manifests: Sequence[Manifest]) -> None:
     """Compare the networks in a head's `info` with those of the features that it is to be applied to.
 
-    Raises `BadValue`: they differ in number, weights, architecture, layer or pooling; or in recipe, where the
-    images are of the dataset that the head was trained on (another dataset may prescribe another crop). A head written
-    before heads knew their networks is applied, with a warning.
+    A head written before heads knew their networks is applied, with a warning.
+
+    Raises `FormatError`: the head names no networks that can be read. `BadValue`: they differ in number, weights,
+    architecture, layer or pooling; or in recipe, where the images are of the dataset that the head was trained on
+    (another dataset may prescribe another crop).
     """
     known = info.get("networks")
     if known is None:
-        log.warning("%s does not say which networks it is for, and is applied unchecked: probe again to renew it", who)
+        log.warning(
+            "%s does not say which networks it is for (older heads, and those of training commands, do not), and is "
+            "applied unchecked: `python -m probe` makes heads that say it",
+            who,
+        )
         return
+    if not isinstance(known, list) or not all(isinstance(one, dict) and "backbone" in one for one in known):
+        raise FormatError(f"{who}: what it says of its networks cannot be read; probe again")
     given = networks_of(manifests)
     if len(known) != len(given):
         raise BadValue(f"{who} is for {len(known)} feature sets side by side, not {len(given)}")
     for old, new, manifest in zip(known, given, manifests, strict=True):
         elsewhere = manifest.dataset != info.get("stored_dataset", manifest.dataset)
-        differ = [
-            part
-            for part in sorted(old.keys() | new.keys() - {"backbone"})
-            if part != "backbone" and old.get(part) != new.get(part) and not (part == "recipe" and elsewhere)
-        ]
+        compared = ("weights", *PARTS[:-1]) if elsewhere else ("weights", *PARTS)
+        differ = [part for part in compared if old.get(part) != new.get(part)]
         if differ:
             part = differ[0]
             raise BadValue(

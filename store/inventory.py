@@ -3,7 +3,6 @@
 import difflib
 import fnmatch
 import itertools
-import re
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from store.backends import backend
 from store.blocks import Blocks
 from store.errors import FormatError, MissingFeatures, NewerFormat, UserError
 from store.json_text import parse_json
-from store.keys import FeatureKey, from_folder
+from store.keys import FeatureKey, from_folder, is_hash
 from store.manifest import Manifest
 from store.root import Root
 
@@ -26,7 +25,6 @@ COMMITTED, WRITING, UNFINISHED, DAMAGED, NEWER = "committed", "writing", "unfini
 QUIET_SECONDS = 600.0
 """Where no lock can tell, a set that did not grow for this long, or three times its pace, has no writer."""
 _THREADS = 16
-_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -68,18 +66,19 @@ class StoredSet:
         }  # fmt: skip
 
 
-def _folders(root: Root, prefix: str) -> list[str]:
+def folders(root: Root, prefix: str) -> list[str]:
+    """Names of the folders directly below a key, sorted."""
     return sorted(name for name, size in root.list(prefix).items() if size is None)
 
 
 def _fingerprints(root: Root, folder: str) -> list[str]:
-    return [name for name in _folders(root, folder) if _FINGERPRINT.fullmatch(name)]
+    return [name for name in folders(root, folder) if is_hash(name)]
 
 
 def _keys(root: Root) -> Iterator[FeatureKey]:
-    for dataset in _folders(root, "features"):
-        for split in _folders(root, f"features/{dataset}"):
-            for name in _folders(root, f"features/{dataset}/{split}"):
+    for dataset in folders(root, "features"):
+        for split in folders(root, f"features/{dataset}"):
+            for name in folders(root, f"features/{dataset}/{split}"):
                 with suppress(UserError):  # a folder that we did not make
                     key = FeatureKey(from_folder(dataset), from_folder(split), from_folder(name))
                     if key.folder == f"features/{dataset}/{split}/{name}":

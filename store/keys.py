@@ -25,6 +25,11 @@ def check_name(kind: str, name: str) -> str:
     )
 
 
+def is_hash(name: str) -> bool:
+    """Whether a name is a fingerprint, a samples id or a hash of targets: 64 lower-case hex digits."""
+    return re.fullmatch(r"[0-9a-f]{64}", name) is not None
+
+
 def to_folder(name: str) -> str:
     """The folder of a checked name: `:` is not allowed on every file system."""
     return quote(name, safe="@+=")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from store.errors import RootError
 from store.root import Bytes
+from store.whole import sync_folder
 
 _PARTIAL = ".partial"
 _OUR_PARTIAL = re.compile(r"\..+\.[0-9a-f]{32}\.partial", re.DOTALL)
@@ -87,7 +88,7 @@ class LocalRoot:
             except BaseException:
                 partial.unlink(missing_ok=True)
                 raise
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
 
     def put_new(self, key: str, data: Bytes) -> bool:
         target = self.folder / key
@@ -105,7 +106,7 @@ class LocalRoot:
                 partial.replace(target)  # no hard links here: the last of several equals wins
             finally:
                 partial.unlink(missing_ok=True)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
             return True
 
     def get(self, key: str) -> bytes:
@@ -250,13 +251,4 @@ def _make_folder(folder: Path) -> None:
             new.mkdir(exist_ok=True)
         except FileExistsError as error:
             raise NotADirectoryError(errno.ENOTDIR, "Not a folder", str(new)) from error
-        _sync_folder(new.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        sync_folder(new.parent)

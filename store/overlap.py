@@ -7,9 +7,8 @@ import numpy as np
 
 from store.concat import Concat
 from store.errors import BadValue
+from store.samples import UNIT
 
-UNIT = "unit"
-"""The target column whose images belong together: a patient, a slide, a film."""
 Side = tuple[Concat, np.ndarray]
 """A concatenation, and the rows of it that are used, ascending."""
 
@@ -17,13 +16,13 @@ Side = tuple[Concat, np.ndarray]
 def contents(x: Concat, rows: np.ndarray) -> np.ndarray:
     """(n,) void of 16 bytes: each image's hash, by the first part that saw the image; zeros where none did."""
     kept = rows if x.rows is None else x.rows[rows]
-    found = np.zeros((len(rows), 16), np.uint8)
+    found = np.zeros(len(rows), "V16")
     for part in x.parts:
-        unseen = ~found.any(axis=1)
+        unseen = ~_is_seen(found)
         if not unseen.any():
             break
-        found[unseen] = part.content.read(slice(None))[kept[unseen]]
-    return np.ascontiguousarray(found).view("V16").ravel()
+        found[unseen] = part.content_hashes[kept[unseen]]
+    return found
 
 
 def check_apart(sides: Mapping[str, Side], *, allowed: bool) -> dict[str, int]:

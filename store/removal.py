@@ -1,14 +1,12 @@
 """What may be removed from a store, and how: nothing behind a link, nothing foreign, nothing of unknown age."""
 
-import re
 import time
 from dataclasses import dataclass, field
 
-from store.inventory import UNFINISHED, being_written, find_sets
+from store.inventory import UNFINISHED, being_written, find_sets, folders
 from store.json_text import parse_json
+from store.keys import is_hash
 from store.root import Root
-
-_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 def remove_set(root: Root, folder: str) -> None:
@@ -20,9 +18,9 @@ def remove_set(root: Root, folder: str) -> None:
 def remove_samples(root: Root, folder: str) -> None:
     """Remove a list of samples; what says that it is whole first, so that a list half removed is written again."""
     root.remove(f"{folder}/samples.json")
-    for column in _folders(root, f"{folder}/targets"):
+    for column in folders(root, f"{folder}/targets"):
         root.remove(f"{folder}/targets/{column}/current")
-        for targets in _folders(root, f"{folder}/targets/{column}"):
+        for targets in folders(root, f"{folder}/targets/{column}"):
             root.remove(f"{folder}/targets/{column}/{targets}/classes.json")
     root.remove(folder)
 
@@ -55,7 +53,7 @@ def find_garbage(root: Root, seconds: float) -> Garbage:
     def ours(folder: str) -> bool:
         if link := root.link(folder):
             found.left[link] = "a link, which is never followed"
-        elif not _HASH.fullmatch(folder.rpartition("/")[2]):
+        elif not is_hash(folder.rpartition("/")[2]):
             found.left[folder] = "not of this store: its name is not 64 hex digits"
         else:
             return True
@@ -113,7 +111,7 @@ def _needed_samples(root: Root) -> tuple[set[str], dict[str, str]]:
             try:
                 values = parse_json(root.get(f"{folder}/{name}"))
                 samples = values["parts"]["samples"]
-                if not _HASH.fullmatch(samples):
+                if not is_hash(samples):
                     raise ValueError(samples)  # noqa: TRY301
             except FileNotFoundError:
                 continue
@@ -122,7 +120,7 @@ def _needed_samples(root: Root) -> tuple[set[str], dict[str, str]]:
                 continue
             needed.add(f"samples/{split}/{samples}")
             told += 1
-        if not told and _HASH.fullmatch(folder.rpartition("/")[2]) and root.list(folder):
+        if not told and is_hash(folder.rpartition("/")[2]) and root.list(folder):
             unsure.setdefault(split, f"{folder}/started.json")
     return needed, unsure
 
@@ -131,9 +129,5 @@ def _at_depth(root: Root, top: str, depth: int) -> list[str]:
     """Folders so many levels below `top`, those behind links too."""
     found = [top]
     for _ in range(depth):
-        found = [f"{folder}/{name}" for folder in found for name in _folders(root, folder)]
+        found = [f"{folder}/{name}" for folder in found for name in folders(root, folder)]
     return found
-
-
-def _folders(root: Root, prefix: str) -> list[str]:
-    return sorted(name for name, size in root.list(prefix).items() if size is None)

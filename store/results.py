@@ -43,15 +43,15 @@ class ResultsRoot:
     def finish(self) -> None:
         """Raise `RootError` if results were not stored."""
         if self._errors:
-            kept = sorted({key.split("/")[0] for key in self._lost} - set(CACHED))
+            lost = sorted({key.split("/")[0] for key in self._lost} - set(CACHED))
             raise RootError(
-                f"what was found is whole, but its {', '.join(kept)} could not be stored: {self._errors[0]}. "
+                f"what was found is whole, but its {', '.join(lost)} could not be stored: {self._errors[0]}. "
                 "--records DIR keeps them in another store"
             ) from self._errors[0]
 
     def _of(self, key: str) -> Root:
         """The root that holds an object; where none does, the one it belongs to."""
-        if key.split("/", maxsplit=1)[0] not in RESULTS:
+        if not _is_result(key):
             return self._features
         elsewhere = self._results.size(key) is None and self._features.size(key) is not None
         return self._features if elsewhere else self._results
@@ -65,7 +65,7 @@ class ResultsRoot:
         self._lost[key] = memoryview(data).cast("B").tobytes()
 
     def put(self, key: str, data: Bytes) -> None:
-        if key.split("/", maxsplit=1)[0] not in RESULTS:
+        if not _is_result(key):
             self._features.put(key, data)
             return
         try:
@@ -74,7 +74,7 @@ class ResultsRoot:
             self._keep(key, data, error)
 
     def put_new(self, key: str, data: Bytes) -> bool:
-        return (self._results if key.split("/", maxsplit=1)[0] in RESULTS else self._features).put_new(key, data)
+        return (self._results if _is_result(key) else self._features).put_new(key, data)
 
     def get(self, key: str) -> bytes:
         return self._lost[key] if key in self._lost else self._of(key).get(key)
@@ -86,7 +86,7 @@ class ResultsRoot:
         return len(self._lost[key]) if key in self._lost else self._of(key).size(key)
 
     def list(self, prefix: str) -> dict[str, int | None]:
-        if prefix.split("/", maxsplit=1)[0] not in RESULTS:
+        if not _is_result(prefix):
             return self._features.list(prefix)
         below = f"{prefix.rstrip('/')}/"
         lost: dict[str, int | None] = {
@@ -106,7 +106,7 @@ class ResultsRoot:
         return self._of(key).link(key)
 
     def remove(self, prefix: str) -> None:
-        (self._results if prefix.split("/", maxsplit=1)[0] in RESULTS else self._features).remove(prefix)
+        (self._results if _is_result(prefix) else self._features).remove(prefix)
 
     def hold(self, key: str) -> object:
         return self._features.hold(key)
@@ -131,3 +131,7 @@ def open_for_results(store: str | None, records: str | None) -> ResultsRoot:
     """The store that a run reads features from, which keeps its results too, or in the store `records` if given."""
     features = open_root(store)
     return ResultsRoot(features, open_root(records) if records else features)
+
+
+def _is_result(key: str) -> bool:
+    return key.split("/", maxsplit=1)[0] in RESULTS

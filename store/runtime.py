@@ -16,7 +16,7 @@ from store.flags import shown
 
 LINE_SECONDS = 30.0
 MOST_LETTERS = 4000
-"""Of an error text: what a file or a flag says may be long."""
+"""The most that is printed of an error text, which may quote a file or a flag."""
 
 
 def rank() -> int:
@@ -62,6 +62,7 @@ def run_command(prog: str, main: Callable[[Sequence[str] | None], int], argv: Se
     try:
         return main(argv)
     except UserError as error:
+        sys.stdout.flush()  # what was printed comes before the error, on a pipe too
         print(f"{prog}: {shown(str(error), MOST_LETTERS)}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # `| head`

@@ -18,6 +18,10 @@ CHUNK = 1 << 20
 """Samples handled at a time."""
 
 
+UNIT = "unit"
+"""The target column whose images belong together: a patient, a slide, a film."""
+
+
 @dataclass(frozen=True)
 class Targets:
     """One target column: what a head may be trained for, or what a group is."""

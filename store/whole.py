@@ -51,10 +51,10 @@ def written_together(paths: Sequence[Path]) -> Iterator[Sequence[IO[bytes]]]:
                 os.fsync(file.fileno())
             if len(paths) > 1:
                 last.unlink(missing_ok=True)
-                _sync(folder)
+                sync_folder(folder)
             for partial, path in zip(partials, paths, strict=True):
                 partial.replace(path)
-            _sync(folder)
+            sync_folder(folder)
     except UserError:
         raise
     except (FileExistsError, NotADirectoryError) as error:
@@ -77,7 +77,8 @@ def _remove_orphans(path: Path) -> None:
                 partial.unlink()
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make a rename in a folder durable."""
     fd = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(fd)

@@ -14,7 +14,7 @@ import numpy as np
 from extract.datasets.common import SPLITS, Images, check_inside, file_images, hashed_split, short
 from store.errors import BadValue
 from store.keys import check_name, dataset_name
-from store.samples import Targets
+from store.samples import UNIT, Targets
 
 
 def splits(path: Path) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ def _check_row(where: str, row: dict[str, str], top: Path) -> dict[str, str]:
         raise BadValue(f"{where}: not as many cells as the first line has columns")
     try:
         check_inside(row["path"], top)
-        row["split"] = check_name("split", row.get("split") or hashed_split(row.get("unit") or row["path"]))
+        row["split"] = check_name("split", row.get("split") or hashed_split(row.get(UNIT) or row["path"]))
     except BadValue as error:
         raise BadValue(f"{where}: {error}") from error
     return row

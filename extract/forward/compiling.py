@@ -19,6 +19,7 @@ from extract.forward.precision import Forward
 from extract.images.recipes import Recipe
 from extract.images.transforms import input_size
 from store.json_text import parse_json
+from store.keys import user_path
 
 log = logging.getLogger("extract")
 
@@ -89,7 +90,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 def default_cache() -> Path:
     """Where verdicts are remembered: `motherlode/compile` in the user's cache directory."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "motherlode" / "compile"
+    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "motherlode" / "compile"
 
 
 def _seconds(forward: Forward, recipe: Recipe, batch_size: int) -> float:

@@ -25,7 +25,7 @@ from store.runtime import default_workers
 from store.tables import table_or_json
 
 MOST_PIXELS, MOST_WORKERS, MOST_RUNS, MOST_SEED = 16_384, 1024, 1000, 2**63 - 1
-"""A crop's side; decoding threads; seeds of one command; a seed, as generators of random numbers take it."""
+"""The largest side of a crop, number of decoding threads, number of seeds in one command, and seed that torch takes."""
 OVERRIDES = ("epochs", "lr", "weight_decay", "batch", "optimizer", "schedule", "head", "scale")
 """Fields of a training recipe that a flag may change."""
 

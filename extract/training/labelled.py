@@ -10,6 +10,7 @@ from extract.datasets import open_dataset, splits_of
 from extract.datasets.common import Images, hashed_split
 from extract.training.config import TrainConfig
 from store.errors import BadValue
+from store.samples import UNIT
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def hold_out(data: Labelled) -> Labelled:
     Raises `BadValue`: too few rows.
     """
     samples = data.images.samples
-    ids, unit = samples.ids, samples.targets.get("unit")
+    ids, unit = samples.ids, samples.targets.get(UNIT)
     names = [unit.classes[unit.index[row]] if unit and unit.index[row] >= 0 else ids[row] for row in data.rows]
     # other words than the sample's own name: by that alone datasets were split, and of their train none is in `test`
     held = np.array([hashed_split(f"held out: {name}") == "test" for name in names])

@@ -11,7 +11,7 @@ OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "step", "cosine", "cyclic")
 HEADS = ("linear", "cosine")
 MOST_EPOCHS = 1_000_000
-"""Of epochs, and of images in a step."""
+"""The most epochs, and the most images in a step."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,6 @@ import torch
 from probe.config import ProbeConfig
 from probe.features import Block
 from probe.folds import held_fifth
-from probe.select import VAL_PART
 from probe.splits import Split, class_names, open_split
 from store.errors import BadValue, UnknownName
 from store.features import backbones
@@ -158,7 +157,7 @@ def _inside(splits: Mapping[str, Split], column: str, train: Part) -> Part | Non
 def _hold_out(train: Part, num_classes: int, seed: int) -> tuple[Part, Part]:
     """A fifth of train, stratified by group and class, to tune on."""
     unit_N = kept_together([(train.split.x, train.split.rows)])
-    held_N = held_fifth(train.group_N * num_classes + train.split.data.labels, VAL_PART, seed, unit_N)
+    held_N = held_fifth(train.group_N * num_classes + train.split.data.labels, seed, unit_N)
     log.warning("no split of the training groups to tune on: a stratified fifth of train is held out")
     return _take(train, np.flatnonzero(~held_N)), _take(train, np.flatnonzero(held_N))
 

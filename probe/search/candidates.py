@@ -15,7 +15,6 @@ from probe.probing import check_classes, check_same_backbones
 from probe.search.grams import Grams, Rows
 from probe.search.normal import Source, assemble
 from probe.search.scores import Scored
-from probe.select import VAL_PART
 from probe.splits import Split, class_names, open_split
 from store.errors import BadValue
 from store.features import backbones
@@ -38,7 +37,7 @@ class Candidates:
         return [high - low for low, high in self.ranges]
 
     def costs(self, members: Sequence[int]) -> dict[str, float]:
-        """dim, stored_bytes over the splits, and of the backbones kept_together what their manifests tell."""
+        """dim, stored_bytes over the splits, and of the backbones together what their manifests tell."""
         found: dict[str, float] = {"dim": sum(self.dims[i] for i in members), "stored_bytes": 0}
         for split in self.splits.values():
             sets = {split.x.parts[i].manifest.fingerprint: split.x.parts[i] for i in members}
@@ -139,7 +138,7 @@ def rounds(root: Root, found: Candidates, config: ProbeConfig, device: torch.dev
         drawn, plan = np.zeros(sum(map(len, known.values())), np.int64), [([0], 0)]
     else:
         unit_N = _units([found.splits["train"]], [known["train"]])
-        held_N = held_fifth(labels["train"], VAL_PART, config.seed, unit_N)
+        held_N = held_fifth(labels["train"], config.seed, unit_N)
         drawn, plan = np.where(held_N, 0, 1), [([1], 0)]
     parts, made, edge = {}, 0, 0
     for role, target in targets.items():
@@ -156,17 +155,21 @@ def rounds(root: Root, found: Candidates, config: ProbeConfig, device: torch.dev
 
 
 def _units(splits: Sequence[Split], known: Sequence[np.ndarray]) -> np.ndarray | None:
-    """As `kept_together` over the known rows of the sets; those that a backbone could not read stand alone."""
+    """(n,) int64: rows of the sets with the same number are held out together, as `kept_together` finds them.
+
+    Args:
+        known: of each split, the rows of its sets that have a class. Those that a backbone could not read stand alone.
+    """
     label = kept_together([(split.x, split.rows) for split in splits])
     if label is None:
         return None
-    found, edge = [], 0
+    found, edge, alone = [], 0, -1
     for split, rows in zip(splits, known, strict=True):
         sets = split.rows if split.x.rows is None else split.x.rows[split.rows]
-        unit_N = -1 - np.arange(len(split.target.index) + len(split.x.bad_rows)) - edge
+        unit_N = alone - np.arange(split.x.parts[0].shape[0])
         unit_N[sets] = label[edge : edge + len(sets)]
         found.append(unit_N[rows])
-        edge += len(sets)
+        edge, alone = edge + len(sets), alone - len(unit_N)
     return np.concatenate(found)
 
 

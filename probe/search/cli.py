@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from probe.search.config import SearchConfig
+from store.errors import BadValue
 from store.flags import Parser, numbers, size
 from store.results import open_for_results
 
@@ -15,7 +16,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Score concatenations of stored features by a ridge probe on val, from Gram blocks that are made "
         "once and kept: every subset of up to 12 backbones, or a greedy walk. docs/SEARCH.md says what is exact.",
     )
-    default = SearchConfig(features="a")
+    default = SearchConfig(features="")
     p.add_argument("--features", metavar="A,B,C", help="the candidates: names, {braces} and globs such as 'swav_*'")
     p.add_argument("--budget", type=int, metavar="K", help="most candidates in a concatenation (all)")
     p.add_argument(
@@ -49,7 +50,9 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--device", default=default.device, help="auto, cpu, cuda, cuda:1 (%(default)s)")
     p.add_argument("--memory", type=size, help="4GB: of the whole process (half of what is free)")
     p.add_argument(
-        "--allow-duplicates", action="store_true", help="images in two of train, val, test: told, not refused"
+        "--allow-duplicates",
+        action="store_true",
+        help="run although images stand in two of train, val and test; records say so",
     )
     p.add_argument("--json", action="store_true", help="one JSON document on stdout instead of the tables")
     return p
@@ -58,7 +61,11 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     options = vars(build_parser().parse_args(argv))
     as_json, records = options.pop("json"), options.pop("records")
-    config = SearchConfig(**{**options, "features": options["features"] or ""})
+    if not options["features"]:
+        raise BadValue(
+            "give --features a,b,c: which stored features to choose from; `python -m store ls` shows what there is"
+        )
+    config = SearchConfig(**options)
     from probe.search.run import run  # torch loads here
 
     with open_for_results(config.store, records) as root:

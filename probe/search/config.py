@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from probe.check import check_numbers
+from probe.limits import check_numbers
 from probe.solvers import SOLVERS
 from store.errors import BadValue, UnknownName
 
@@ -28,7 +28,7 @@ class SearchConfig:
     """val or kfold."""
     folds: int = 5
     allow_duplicates: bool = False
-    """As of `python -m probe`."""
+    """Whether to go on where images stand in two of train, val and test, instead of refusing."""
     seed: int = 0
     confirm: int = 5
     """How many of the best subsets are probed by `solver`."""
@@ -38,10 +38,6 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         """Raise `UserError` for what no search could use."""
-        if not self.features:
-            raise BadValue(
-                "give --features a,b,c: which stored features to choose from; `python -m store ls` shows what there is"
-            )
         if self.solver not in SOLVERS:
             raise UnknownName("solver", self.solver, SOLVERS, "`python -m probe --list` shows all")
         if SOLVERS[self.solver].groups:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from probe.folds import VAL_PART
 from probe.memory import RESERVE, free_memory, resident
 from probe.search.candidates import Candidates
-from probe.select import VAL_PART
 from store.errors import BadValue
 
 MIN_CHUNK = 256

@@ -193,7 +193,7 @@ def _confirm(root: Root, config: SearchConfig, probing: ProbeConfig, rows: list[
 
 def _command(config: SearchConfig, features: str) -> str:
     """The probe to run next, in full."""
-    default = SearchConfig(features="a")
+    default = SearchConfig(features="")
     flags = ["--features", features]
     for name in ("dataset", "target", "store", "train", "val", "test", "select", "folds", "seed", "solver"):
         if (value := getattr(config, name)) != getattr(default, name):

@@ -88,7 +88,7 @@ def _gradient_tolerance(weight_decay: float, settings: Settings) -> float:
 def _certificate(
     weight: np.ndarray, bias: np.ndarray, x_ND: np.ndarray, y_N: np.ndarray, weight_decay: float, settings: Settings
 ) -> dict[str, Any]:
-    """Of the solution in float64; y_N counts the rows of `weight`."""
+    """How near the minimum a solution is, computed from it in float64; y_N (N,) are rows of `weight` (C, D)."""
     logits = x_ND @ weight.T + bias
     logits -= logits.max(1, keepdims=True)
     log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))

@@ -139,9 +139,9 @@ def bench_sgd(o: argparse.Namespace) -> None:
         fits[precision] = solve("sgd", data, settings)
 
     def plain() -> None:
-        models[:] = [plain_torch(x, y, o, "affine")]
+        models[:] = [plain_torch(x, y, o)]
 
-    plain_torch(x[:512], y[:512], argparse.Namespace(**{**vars(o), "epochs": 1}), "affine")  # torch.optim's imports
+    plain_torch(x[:512], y[:512], argparse.Namespace(**{**vars(o), "epochs": 1}))  # torch.optim's imports
     *times, theirs = medians(o.repeats, lambda: ours("float32"), lambda: ours("bfloat16"), plain)
     rows = []
     with torch.no_grad():
@@ -157,15 +157,15 @@ def bench_sgd(o: argparse.Namespace) -> None:
     show(f"(b) SGD, {o.epochs} epochs: six weight decays together against one torch run", head, rows)
 
 
-def plain_torch(x: torch.Tensor, y: torch.Tensor, o: argparse.Namespace, batch_norm: str) -> torch.nn.Module:
+def plain_torch(x: torch.Tensor, y: torch.Tensor, o: argparse.Namespace) -> torch.nn.Module:
     """One run, as anyone would write it, with features in memory; the same start and batches as ours."""
-    linear = torch.nn.Linear(o.dim, o.classes)
+    norm, linear = torch.nn.BatchNorm1d(o.dim), torch.nn.Linear(o.dim, o.classes)
     with torch.no_grad():
         linear.weight.copy_(torch.randn(o.classes, o.dim, generator=torch.Generator().manual_seed(0)) * 0.01)
         linear.bias.zero_()
-    norm = [] if batch_norm == "none" else [torch.nn.BatchNorm1d(o.dim, affine=batch_norm == "affine")]
-    model = torch.nn.Sequential(*norm, linear).train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=1e-3)
+    model = torch.nn.Sequential(norm, linear).train()
+    groups = [{"params": linear.parameters(), "weight_decay": 1e-3}, {"params": norm.parameters()}]
+    optimizer = torch.optim.SGD(groups, lr=0.01, momentum=0.9, nesterov=True)  # upstream decays no scale and shift
     steps = [round(part * o.epochs) for part in sgd.DECAYS]
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, steps, 0.1)
     for epoch in range(o.epochs):

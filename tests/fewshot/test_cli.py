@@ -237,7 +237,7 @@ def test_more_errors(stored):
         (["--shots", "9" * 5000], "--shots '99999999999999999999'...: the most is"),
         (["--classifier", ""], "--classifier names none"),
         (["--episodes", "999999999"], "--episodes 999999999 --repeats 1 --ways 5 --shots 1 --queries 15 would draw"),
-        (["--weight-decay", "0"], "--weight-decay 0.0: at least 1e-30"),
+        (["--weight-decay", "0"], "--weight-decay 0: at least 1e-30"),
         (["--device", "tpu9"], "--device 'tpu9': give auto, cpu, cuda or cuda:1"),
         (["--classes", "class1,clas2"], "unknown class 'clas2'; nearest: class2"),
         (["--target", "lable"], "unknown target column of openmoji/train 'lable'; nearest: label"),

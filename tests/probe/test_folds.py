@@ -28,7 +28,7 @@ def test_every_class_keeps_a_sample_in_training() -> None:
 
 def test_a_fifth_of_single_samples_cannot_be_held_out() -> None:
     with pytest.raises(BadValue, match="no class has two samples"):
-        held_fifth(np.arange(20), 5, 0)
+        held_fifth(np.arange(20), 0)
 
 
 def test_selection_by_folds_does_not_see_a_unit_twice(root, make_set) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from probe.cli import main as probe_main
 from probe.predict import predict_split
-from store.errors import BadValue
+from store.errors import BadValue, FormatError
 from store.head_networks import check_networks, networks_of
 from store.heads import StoredHead, load_head, save_head
 from store.records import read_records
@@ -54,3 +54,10 @@ def test_a_head_that_does_not_know_its_networks_is_applied_with_a_warning(root, 
     with caplog.at_level(logging.WARNING, "store"):
         assert predict_split(root, old, dataset="two")["num_scored"] == 30
     assert "does not say which networks it is for" in caplog.text
+
+
+@pytest.mark.parametrize("networks", ["text", [1], [{}], {"a": 1}])
+def test_networks_that_cannot_be_read_are_refused(networks, make_set) -> None:
+    made = make_set(np.zeros((6, 2), np.float32), {"label": np.arange(6) % 2}).manifest
+    with pytest.raises(FormatError, match="head x: what it says of its networks cannot be read"):
+        check_networks("head x", {"networks": networks}, [made])

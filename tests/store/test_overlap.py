@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from store.concat import Concat
-from store.errors import BadValue, FormatError
+from store.errors import BadValue, DamagedFeatures, FormatError
+from store.features import FeatureSet
 from store.overlap import check_apart, kept_together
 
 X = np.ones((4, 2), np.float32)
@@ -22,7 +23,7 @@ def test_the_same_bytes_under_other_names_are_refused(make_set, monkeypatch) -> 
     test = sides["test"][0].parts[0]
     other = np.arange(64, dtype=np.uint8).reshape(4, 16) + 1
     other[3] = hashes[1]
-    monkeypatch.setattr(test.content, "read", lambda rows: other[rows])
+    monkeypatch.setitem(vars(test), "content_hashes", other.view("V16").ravel())
     with pytest.raises(BadValue, match=r"1 of 4 images of toy/test .* 'test/000003.png' = 'train/000001.png'"):
         check_apart(sides, allowed=False)
     assert check_apart(sides, allowed=True) == {"train/test": 1}
@@ -53,3 +54,13 @@ def test_content_hashes_of_another_split_are_refused(root, make_set) -> None:
     root.put(f"{large.folder}/content/zarr.json", root.get(f"{small.folder}/content/zarr.json"))
     with pytest.raises(FormatError, match=r"content has 3 rows, the manifest says 9; run `python -m store verify`"):
         _ = large.content
+
+
+def test_content_hashes_that_were_changed_are_refused(root, make_set) -> None:
+    """One image's hash is replaced by another's, under a checksum that fits: only the manifest knows."""
+    stored = make_set(np.zeros((9, 2), np.float32), {"label": np.arange(9) % 2})
+    rows = np.array(stored.content.read(slice(None)))
+    rows[0] = rows[1]
+    stored.content.write_block(0, rows)
+    with pytest.raises(DamagedFeatures, match="content is not what the manifest says"):
+        check_apart({"train": (Concat([FeatureSet(root, stored.folder)]), np.arange(9))}, allowed=False)

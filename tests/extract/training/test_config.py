@@ -14,7 +14,7 @@ BASE = ["--dataset", "digits", "--arch", "conv4w0.25", "--recipe", "small", "--n
         (["--epochs", "9" * 20], "--epochs 99999999999999999999: at least 1, at most 1e"),
         (["--snapshots", "9" * 20], "--snapshots 99999999999999999999: at least 0, at most 1e"),
         (["--checkpoint-seconds", "nan"], "--checkpoint-seconds nan: at least 0"),
-        (["--checkpoint-seconds", "-1"], "--checkpoint-seconds -1.0: at least 0"),
+        (["--checkpoint-seconds", "-1"], "--checkpoint-seconds -1: at least 0, at most 1e+09"),
         (["--target", ","], "--target names no column"),
         (["--image-size", "9" * 9], "--image-size 999999999: at least 8, at most"),
         (["--penalty", "inf"], "--penalty inf: at least 0"),
