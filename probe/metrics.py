@@ -11,7 +11,7 @@ import torch
 
 from probe import ranks
 from probe.data import Data
-from probe.worst import worst_group
+from probe.worst import LEAST_CLASSES, worst_group
 
 log = logging.getLogger("probe")
 BINS = 15
@@ -19,8 +19,6 @@ BINS = 15
 NO_SCORE = -1e29
 """Logits below it say that a class cannot be chosen: a class without a training sample, or without a vote."""
 NORMAL_95 = 1.959964
-LEAST_CLASSES = 6
-"""Classes that heads choose among from which on there is a top-5: of five or fewer it is always 1."""
 
 
 @dataclass(frozen=True)

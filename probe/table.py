@@ -5,6 +5,7 @@ from typing import Any
 
 from probe.worst import LEAST, TOLD
 from store.tables import text_table
+from store.told import overlap_text
 
 MOST_GROUPS = 20
 """At most this many groups get a line. If there are more, those where the first row is least accurate."""
@@ -45,11 +46,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 def overlap_notes(rows: Sequence[dict[str, Any]]) -> list[str]:
     """A line for each row and each two splits of it that share images, as `store.overlap.check_apart` counts them."""
-    return [
-        f"{row['features']}: {count} images of {sides.replace('/', ' and ')} are the same, or of one unit"
-        for row in rows
-        for sides, count in row.get("overlap", {}).items()
-    ]
+    return [f"{row['features']}: {text}" for row in rows for text in overlap_text(row.get("overlap", {}))]
 
 
 def worst_text(row: dict[str, Any]) -> str:

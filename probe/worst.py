@@ -1,9 +1,11 @@
-"""The group that a head does worst in, among groups that are large enough to be judged. Data only, no torch."""
+"""What a result says only where there is enough to judge by: the worst group, top-5. Data only, no torch."""
 
 from collections.abc import Mapping
 
 LEAST = 10
 """Samples that a group needs to be called the worst: the accuracy of one image is 0 or 1, whatever the head."""
+LEAST_CLASSES = 6
+"""Classes that heads choose among from which on there is a top-5: of five or fewer it is always 1."""
 TOLD = f"worst group: of those with {LEAST} or more"
 
 

@@ -110,5 +110,5 @@ def _notes(rows: Sequence[Row], found: Sequence[Row]) -> list[str]:
         f"{row['solver']}: setting and epoch of each run chosen on id_val (IID) or ood_val (OOD); test chooses nothing",
     ]
     notes.append("gap: points that choosing on the test groups would have added")
-    once = {text: None for text in overlap_notes(rows)}
+    once = dict.fromkeys(overlap_notes(rows))
     return [*notes, TOLD, *once]
