@@ -5,11 +5,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from extract.images.opening import BITS, MAX_SAMPLE, refuse_float, told_as_bad
+from extract.images.opening import BITS, MAX_SAMPLE, PHOTOMETRIC, numbers, refuse_float, told_as_bad
 
 STRIP = 1 << 24
 """Pixels that are converted at a time: a large picture is in memory once in its own mode and once as RGB."""
-PHOTOMETRIC, MIN_IS_WHITE = 262, 0
+MIN_IS_WHITE = 0
 
 
 class Grey(NamedTuple):
@@ -30,7 +30,7 @@ def to_rgb(image: Image.Image) -> np.ndarray:
             return np.array(_to_rgb(image, grey))
         rgb = np.empty((height, width, 3), np.uint8)
         for top in range(0, height, rows):
-            rgb[top : top + rows] = _to_rgb(image.crop((0, top, width, min(top + rows, height))), grey)
+            rgb[top : top + rows] = np.array(_to_rgb(image.crop((0, top, width, min(top + rows, height))), grey))
     return rgb
 
 
@@ -39,10 +39,8 @@ def _grey(image: Image.Image) -> Grey:
     if image.format != "TIFF":
         return Grey()
     tags = image.tag_v2  # type: ignore[attr-defined]
-    packed = tags.get(BITS) in (12, (12,))
-    most = 4095 if packed else tags.get(MAX_SAMPLE)
-    most = most[0] if isinstance(most, tuple) and most else most
-    said = isinstance(most, int) and 255 < most < 65535 and not most & (most + 1)  # 2^n - 1: a depth, no maximum
+    most = 4095 if numbers(tags, BITS) == (12,) else next(iter(numbers(tags, MAX_SAMPLE)), 0)
+    said = 255 < most < 65535 and not most & (most + 1)  # 2^n - 1: a depth, and not this picture's largest value
     return Grey(most if said else 65535, tags.get(PHOTOMETRIC) == MIN_IS_WHITE)
 
 

@@ -23,7 +23,7 @@ _UNUSED = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf"})
 """PNG chunks that no pixel depends on here. Pillow unpacks them, and refuses a picture that has more than a few MB."""
 _FORMATS = {2: "signed", 3: "float", 5: "complex", 6: "complex float"}
 """TIFF's SampleFormat."""
-BITS, MAX_SAMPLE, COLOURS, SAMPLE_FORMAT = 258, 281, 320, 339
+BITS, PHOTOMETRIC, MAX_SAMPLE, COLOURS, SAMPLE_FORMAT = 258, 262, 281, 320, 339
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # half of what is refused
 
@@ -63,9 +63,7 @@ def load(image: Image.Image) -> None:
         image.load()
         colours = image.tag_v2.get(COLOURS) if image.format == "TIFF" else None  # type: ignore[attr-defined]
         if colours and image.mode in ("P", "PA") and max(colours) < 256:
-            image.putpalette(
-                bytes(colours), "RGB;L"
-            )  # 16 bits are the rule; Pillow sees black in 8, as libtiff does not
+            image.putpalette(bytes(colours), "RGB;L")  # where they should be 16 bits: Pillow makes black of it
 
 
 def _without_text(data: bytes) -> bytes:
@@ -81,7 +79,7 @@ def _without_text(data: bytes) -> bytes:
 
 def _check_samples(tags: TiffImagePlugin.ImageFileDirectory_v2) -> None:
     """Raise `BadImage` for samples that 8 bits cannot show without a choice of the range: that choice is the user's."""
-    bits, formats = _all(tags, BITS), _all(tags, SAMPLE_FORMAT)
+    bits, formats = numbers(tags, BITS), numbers(tags, SAMPLE_FORMAT)
     kind = next((_FORMATS[number] for number in formats if number in _FORMATS), "")
     if kind or max(bits, default=1) > 16:
         raise BadImage(_refused(f"{max(bits, default=1)}-bit {kind}".strip()))
@@ -95,7 +93,8 @@ def _refused(kind: str) -> str:
     return f"{kind} picture: convert it to 8 or 16 bits, unsigned, with the range of values that you want to see"
 
 
-def _all(tags: TiffImagePlugin.ImageFileDirectory_v2, tag: int) -> tuple[int, ...]:
+def numbers(tags: TiffImagePlugin.ImageFileDirectory_v2, tag: int) -> tuple[int, ...]:
+    """The whole numbers of a tag; none where it is not there."""
     value = tags.get(tag, ())
     return tuple(number for number in (value if isinstance(value, tuple) else (value,)) if isinstance(number, int))
 
@@ -117,5 +116,6 @@ def _what_it_is(data: bytes) -> str:
             file.seek(tags.next)
             tags.load(file)
             _check_samples(tags)
-            return f"a TIFF of a kind that is not read: bits {_all(tags, BITS)}, photometric {tags.get(262)}; make it a PNG"
+            kind = f"bits {numbers(tags, BITS)}, photometric {tags.get(PHOTOMETRIC)}"
+            return f"a TIFF of a kind that is not read: {kind}; make it a PNG"
     return f"not an image of {', '.join(KINDS)}, or a broken one: it begins with {data[:16]!r}"

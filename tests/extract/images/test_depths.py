@@ -77,7 +77,7 @@ def test_what_has_no_range_of_its_own_is_refused_by_name(
 
 
 def test_a_portable_float_map_is_refused_too() -> None:
-    with pytest.raises(BadImage, match="^32-bit float picture: convert it"):
+    with pytest.raises(BadImage, match=r"^32-bit float picture: convert it"):
         decode(b"Pf\n2 1\n-1.0\n" + np.array([0.1, 0.9], "<f4").tobytes())
 
 

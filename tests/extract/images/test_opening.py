@@ -25,7 +25,7 @@ def test_other_kinds_are_not_opened_whatever_their_name(monkeypatch: pytest.Monk
             monkeypatch.setitem(Image.OPEN, kind, (never, accept))
     dds = b"DDS " + struct.pack("<8I", 124, 0x1007, 24, 24, 0, 0, 1, 0) + b"ZZZZ" + bytes(700)
     for data in (dds, b"%!PS-Adobe-3.0 EPSF-3.0\n", b"\xd7\xcd\xc6\x9a" + bytes(90), b"BLP1" + bytes(90), b"8BPS"):
-        with pytest.raises(BadImage, match="not an image of JPEG, PNG, .*, or a broken one: it begins with b"):
+        with pytest.raises(BadImage, match=r"not an image of JPEG, PNG, .*, or a broken one: it begins with b"):
             decode(data)
 
 
@@ -70,7 +70,6 @@ def test_a_damaged_file_is_a_bad_image_and_nothing_else(kind: str) -> None:
             data[rng.randrange(len(data))] = rng.randrange(256)
         try:
             assert decode(bytes(data[: rng.choice([len(data), rng.randrange(len(data))])])).shape[0] == 3
-        except BadImage as error:
-            assert str(error)
+        except BadImage:
             bad += 1
     assert bad > 20
