@@ -155,10 +155,11 @@ def samples_folder(dataset: str, split: str, samples_id: str) -> str:
     return f"samples/{to_folder(dataset)}/{to_folder(split)}/{samples_id}"
 
 
-def save_samples(root: Root, samples: Samples) -> str:
+def save_samples(root: Root, samples: Samples, *, relabel: bool = True) -> str:
     """Write ids and sizes once, and make these targets the current ones; returns the folder.
 
-    Raises `BadValue`: no samples, or an id that occurs twice.
+    Raises `BadValue`: no samples, or an id that occurs twice; not `relabel`, and a column has other targets already,
+    those of a process that writes at the same time too.
     """
     if not len(samples):
         raise BadValue(f"{samples.dataset}/{samples.split} has no samples")
@@ -175,7 +176,12 @@ def save_samples(root: Root, samples: Samples) -> str:
     if isinstance(samples, StoredSamples):
         return below
     for name, column in samples.targets.items():
-        _save_targets(root, f"{below}/targets/{to_folder(name)}", column)
+        if _save_targets(root, f"{below}/targets/{to_folder(name)}", column, relabel=relabel):
+            continue
+        raise BadValue(
+            f"{samples.dataset}/{samples.split} has these samples with another {name!r}: --relabel replaces the stored "
+            "targets"
+        )
     return below
 
 
@@ -202,16 +208,17 @@ def _save_text(root: Root, prefix: str, ids: Sequence[str], offsets: np.ndarray)
         column.write_block(block, np.frombuffer(text[cut : cut + len(span)], np.uint8))
 
 
-def _save_targets(root: Root, below: str, column: Targets) -> None:
+def _save_targets(root: Root, below: str, column: Targets, *, relabel: bool) -> bool:
+    """Whether these targets are the current ones now."""
     if root.size(f"{below}/{column.hash}/classes.json") is None:
         save_column(root, f"{below}/{column.hash}/index", column.index, "sample")
         root.put(f"{below}/{column.hash}/classes.json", json.dumps(list(column.classes)).encode())
-    try:
-        current = root.get(f"{below}/current").decode()
-    except FileNotFoundError:
-        current = ""
-    if current != column.hash:
-        root.put(f"{below}/current", column.hash.encode())
+    data = column.hash.encode()
+    if root.put_new(f"{below}/current", data) or root.get(f"{below}/current") == data:
+        return True
+    if relabel:
+        root.put(f"{below}/current", data)
+    return relabel
 
 
 def load_samples(root: Root, dataset: str, split: str, samples_id: str) -> StoredSamples:
