@@ -19,3 +19,5 @@ class Backbone:
     note: str = ""
     head: str | None = None
     """The file of its classifier, where that is not in the weights: extract/trained.py."""
+    head_sha256: str = ""
+    """Of that file; empty: not known."""

@@ -88,7 +88,13 @@ def load_head(
     """
     backbone = find_backbone(name, backbones)
     if backbone.head is not None and weights is None:
-        parts = flat(open_container(Path(backbone.head)))
+        file = Path(backbone.head)
+        if not file.is_file():
+            raise BadValue(f"{file} is missing: restore it, or remove {file.parent} and train {name} again")
+        verify_file(
+            f"the head of {name}", file, backbone.head_sha256, "restore it, or remove its folder and train again"
+        )
+        parts = flat(open_container(file))
         bias = parts.get("bias")
         return parts["weight"].read().numpy(), None if bias is None else bias.read().numpy()
     built = build(backbone, given=True)
@@ -135,7 +141,8 @@ def build_network(arch: str) -> nn.Module:
 def _verified(name: str, known: Weights, file: str | None, root: str | None) -> tuple[Path, str]:
     """The file of the weights and its sha256, which must be the known one unless the user gave the file."""
     path = find_weights(name, known, file, root)
-    return path, sha256_file(path) if file is not None else verify_file(name, path, known.sha256)
+    mend = "" if known.source else "restore it, or pass it as --weights FILE"
+    return path, sha256_file(path) if file is not None else verify_file(name, path, known.sha256, mend)
 
 
 def check_file(name: str, weights: Weights, path: Path) -> None:

@@ -14,10 +14,10 @@ from store.errors import BadFeatures, BadValue, UserError
 from store.features import FeatureSet
 from store.fingerprint import IMPORTED, Fingerprint
 from store.formats import PORTION, READERS, Arrays, array_name, column_of, names_name, read_arrays, write_arrays
-from store.keys import FeatureKey
+from store.keys import FeatureKey, to_folder
 from store.root import Root
 from store.runtime import Progress
-from store.sample_files import load_samples, samples_folder
+from store.sample_files import load_samples, samples_folder, save_samples
 from store.samples import Samples, Targets
 from store.writer import CONTENT_BYTES, DTYPES, FeatureWriter
 
@@ -73,6 +73,8 @@ def import_file(root: Root, path: Path, key: FeatureKey, options: ImportOptions)
     )
     if not options.relabel:
         _check_targets(root, samples)
+    save_samples(root, samples, relabel=options.relabel)  # another import may have come first since
+    samples = load_samples(root, key.dataset, key.split, samples.id)
     writer = FeatureWriter(root, key, fingerprint, samples, dim, backend=options.backend)
     with Progress(len(samples), f"import {key}", "rows") as progress:
         for index in writer.missing():
@@ -200,8 +202,11 @@ def _check_targets(root: Root, samples: Samples) -> None:
         stored = load_samples(root, samples.dataset, samples.split, samples.id)
     except UserError:
         return
+    below = f"{samples_folder(samples.dataset, samples.split, samples.id)}/targets"
     for name, column in samples.targets.items():
-        if name in stored.targets and stored.targets[name].hash != column.hash:
+        if root.size(f"{below}/{to_folder(name)}/current") is None:
+            continue  # new, or a killed import's, which this one finishes
+        if stored.targets[name].hash != column.hash:
             theirs = stored.targets[name]
             differ = [theirs.classes[a] != column.classes[b] for a, b in zip(theirs.index, column.index, strict=True)]
             where = f"first at row {differ.index(True)}" if any(differ) else "in their class names"

@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 
 from extract.checkpoints.tensor_file import write_file, write_tensors
-from extract.trained import DESCRIPTION, FORMAT, HEAD, WEIGHTS
+from extract.trained import DESCRIPTION, FORMAT, HEAD, WEIGHTS, sealed
 from store.errors import BadValue
 from store.json_text import parse_json
 
@@ -69,6 +70,9 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
+        with zipfile.ZipFile(file) as archive:  # torch itself reads on where a checksum is wrong
+            if wrong := archive.testzip():
+                raise zipfile.BadZipFile(f"checksum of {wrong}")  # noqa: TRY301
         state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise BadValue(f"{file} cannot be read ({type(error).__name__}); remove it to begin the run again") from error
@@ -88,10 +92,9 @@ def publish(
 ) -> str:
     """Write a backbone, its description last; returns the sha256 of the weights."""
     sha256 = write_tensors(folder / WEIGHTS, network)
-    if head is not None:
-        write_tensors(folder / HEAD, head)
-    text = json.dumps({"format": FORMAT, **description, "weights_sha256": sha256}, indent=1)
-    write_file(folder / DESCRIPTION, text.encode())
+    head_sha256 = None if head is None else write_tensors(folder / HEAD, head)
+    made = {"format": FORMAT, **description, "weights_sha256": sha256, "head_sha256": head_sha256}
+    write_file(folder / DESCRIPTION, json.dumps(sealed(made), indent=1).encode())
     return sha256
 
 

@@ -121,13 +121,13 @@ def pinned(path: Path) -> str:
     return pin.read_text().partition(" ")[0].strip() if pin.is_file() else ""
 
 
-def verify_file(name: str, path: Path, known: str) -> str:
+def verify_file(name: str, path: Path, known: str, mend: str = "") -> str:
     """The sha256 of a backbone's file; raises BadValue unless it is the known one, or the one pinned at download."""
     expected = known or pinned(path)
     sha256 = sha256_file(path)
     if not sha256.startswith(expected):
         raise BadValue(
             f"{path}: its sha256 is {sha256}, that of {name} is {expected}: it is damaged, or another file; "
-            f"delete it and fetch it again, or pass it as --weights FILE"
+            + (mend or "delete it and fetch it again, or pass it as --weights FILE")
         )
     return sha256

@@ -15,7 +15,7 @@ from extract.config import ExtractConfig
 from extract.extractor import run as extract
 from extract.loading import load, load_head
 from extract.pretrain import main
-from extract.trained import describe, trained_names
+from extract.trained import SEAL, describe, sealed, trained_names
 from store.errors import BadValue, RootError, UnknownName, UserError
 from store.heads import load_head as load_stored_head
 from store.records import read_records
@@ -155,7 +155,8 @@ def test_a_description_from_outside_runs_no_code(small_nets: Path, tmp_path: Pat
         ({"dim": "16"}, "does not describe a backbone"),
         ({"recipe": {"resize": 2, "run": "x"}}, "does not describe a backbone"),
     ):
-        (folder / "backbone.json").write_text(json.dumps(text | change))
+        made = {key: value for key, value in (text | change).items() if key != SEAL}
+        (folder / "backbone.json").write_text(json.dumps(sealed(made)))
         with pytest.raises(BadValue, match=says):
             load("x", backbones=str(tmp_path))
     (folder / "backbone.json").write_text(json.dumps(text))
