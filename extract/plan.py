@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from extract.config import ExtractConfig
 from extract.datasets.common import Images
-from extract.extractor import check_room, missing_bytes, open_writer, work
+from extract.extractor import missing_bytes, open_writer, work
 from extract.forward.network import Network
 from extract.images.decoding import prepare
 from extract.images.recipes import Recipe
