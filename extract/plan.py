@@ -9,7 +9,7 @@ from extract.extractor import missing_bytes, open_writer, work
 from extract.forward.network import Network
 from extract.images.decoding import prepare
 from extract.images.recipes import Recipe
-from store.root import open_root
+from store.root import check_room, open_root
 
 TRIAL_IMAGES = 16
 
