@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from extract.datasets.common import SPLITS, Images, check_inside, file_images, hashed_split, short
+from extract.datasets.common import Images, check_inside, file_images, hashed_split
+from extract.datasets.split_names import SPLITS
+from extract.datasets.walk import short
 from store.errors import BadValue
 from store.keys import check_name, dataset_name
 from store.samples import UNIT, Targets

@@ -7,7 +7,7 @@ from typing import Any
 
 from probe.report.kinds import READERS, plain, settings_of
 from probe.report.naming import backbones_of
-from store.records import Record, read_records
+from store.records import Record, read_records, tell_unchecked
 from store.root import Root
 
 COLUMNS: dict[str, str] = {
@@ -79,8 +79,10 @@ Skipped = list[tuple[str, str]]
 
 def read_results(root: Root, skipped: Skipped) -> list[Result]:
     """Every result in the store, oldest first. What is no record, or of a kind of its own, is noted in `skipped`."""
-    records = (record for kind in READERS for record in read_records(root, kind, skipped))
+    unchecked = list[str]()
+    records = (record for kind in READERS for record in read_records(root, kind, skipped, unchecked))
     found = [result for record in records for result in results_of(record, skipped)]
+    tell_unchecked(root, unchecked)
     return with_costs(sorted(found, key=lambda result: result.record.created))
 
 

@@ -86,5 +86,5 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(BadValue, match="is not a CSV file in UTF-8"):
         splits_of(f"csv:{tmp_path}/list.csv")
     name = listed(tmp_path, "path,label,split\na.png,x,train\nb.png,x,train\n", "a.png")
-    with pytest.raises(BadImage, match=rf"1 of 2 files are not below {tmp_path}, the first is 'b\.png'"):
+    with pytest.raises(BadImage, match=rf"1 of 2 files are not below {tmp_path}, or .*, the first is 'b\.png'"):
         open_dataset(name, "train")
