@@ -41,8 +41,8 @@ def check_once(pool: Pool, rows: np.ndarray, *, allowed: bool) -> dict[str, int]
     again, before = rows[seen[seen != earlier]], rows[earlier[seen != earlier]]
     if again.size and not allowed:
         raise BadValue(
-            f"{len(again)} of the {len(rows)} images that episodes are drawn from are the same as another of them, byte "
-            f"for byte, first {pool.sample(int(again[0]))!r} = {pool.sample(int(before[0]))!r}: one would be support, "
+            f"{len(again)} of the {len(rows)} images that episodes are drawn from are the same as another, byte for "
+            f"byte, first {pool.sample(int(again[0]))!r} = {pool.sample(int(before[0]))!r}: one would be support, "
             "the other query. Take them out of one split and extract it again, name fewer splits (--split), or give "
             "--allow-duplicates: then the table and the record say so"
         )

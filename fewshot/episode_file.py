@@ -23,7 +23,8 @@ def write(path: str, sets: Sequence[EpisodeSet], pool: Pool, target: str) -> Non
     """Write episode sets; the file appears whole or not at all. Raises `BadValue`: it cannot be written.
 
     Header (JSON text): format, samples, splits, target, sets: [{ways, shots, queries, repeats, classes,
-    batches}]. Arrays of batch j of set i: `{i}.{j}.support` (E, W, S), `.query` (E, W, Q), `.classes` (E, W), `.number` (E,).
+    batches}]. Arrays of batch j of set i: `{i}.{j}.support` (E, W, S), `.query` (E, W, Q), `.classes` (E, W), `.number`
+    (E,).
     """
     described = [
         {"ways": s.ways, "shots": s.shots, "queries": s.queries, "repeats": s.repeats, "classes": s.classes,

@@ -1,4 +1,4 @@
-"""The same image twice in the pool is refused, units are kept apart unasked, and rows say of how many classes they are."""
+"""The same image twice in the pool is refused, units are kept apart unasked, rows say of how many classes they are."""
 
 import json
 
@@ -43,7 +43,8 @@ def test_the_same_image_twice_is_refused_or_told(doubled, capsys) -> None:
 def novel(make_set):
     """`novel(images_N, label_N)` -> a split of 20 images of noise."""
 
-    def make(images_N, label_N=np.arange(20) % 2) -> None:
+    def make(images_N, label_N=None) -> None:
+        label_N = np.arange(20) % 2 if label_N is None else label_N
         make_set(noise(20), {"label": label_N}, backbone="n", split="novel", images_N=images_N)
 
     return make
