@@ -25,12 +25,11 @@ from extract.loading import load
 from extract.outcome import Made, made_row, record
 from extract.pipeline import Lane, Output, Seconds, fill
 from extract.ranks import local_device
-from store.errors import BadImage, BadValue, RootError
+from store.errors import BadImage, BadValue
 from store.fingerprint import Fingerprint
 from store.keys import FeatureKey, dataset_name
-from store.root import Root, open_root
+from store.root import Root, check_room, open_root
 from store.runtime import Progress, rank, size, versions
-from store.tables import bytes_text
 from store.writer import BLOCK_ROWS, FeatureWriter, rows_of_block
 
 log = logging.getLogger("extract")
@@ -187,16 +186,6 @@ def missing_bytes(writer: FeatureWriter) -> int:
     """What the blocks that are not there yet will take."""
     rows = sum(len(writer.rows(block)) for block in writer.missing())
     return rows * writer.dim * np.dtype(writer.fingerprint.dtype).itemsize
-
-
-def check_room(root: Root, needed: int) -> None:
-    """Raise `RootError` where the disk cannot hold so many bytes."""
-    free = root.free_bytes()
-    if free is not None and needed > free:
-        raise RootError(
-            f"store {root.url}: the features need {bytes_text(needed)}, but {bytes_text(free)} are free; "
-            "free some room, give another --store, or extract fewer backbones at a time"
-        )
 
 
 def _bad_image(config: ExtractConfig, images: Images, sample: Decoded) -> None:

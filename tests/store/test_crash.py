@@ -18,7 +18,6 @@ from store import exchange, open_features
 from store.cli import build_parser, main
 from store.commands import gc
 from store.errors import BadValue, MissingFeatures, RootError
-from store.keys import FeatureKey
 from tests.store import crash_run
 
 BLOCKS = -(-crash_run.ROWS // crash_run.BLOCK_ROWS)
@@ -222,7 +221,8 @@ X, LABELS = np.arange(300.0, dtype=np.float32).reshape(50, 6), np.arange(50) % 4
 
 
 def take_in(root, path):
-    return exchange.import_file(root, path, FeatureKey("toy", "train", "new"), exchange.ImportOptions())
+    (made,) = exchange.import_file(root, path, "toy", "new", "train")
+    return made
 
 
 def test_a_killed_import_goes_on(root, tmp_path) -> None:
@@ -261,7 +261,7 @@ def test_a_killed_import_goes_on(root, tmp_path) -> None:
 def test_of_two_imports_at_once_with_other_labels_the_second_is_refused(root, tmp_path, monkeypatch) -> None:
     np.savez(tmp_path / "x.npz", features=X, labels=LABELS)
     np.savez(tmp_path / "y.npz", features=X * 2, labels=LABELS[::-1])
-    monkeypatch.setattr(exchange, "_check_targets", lambda *_: take_first())
+    monkeypatch.setattr(exchange, "_check_once", lambda *_: take_first())
 
     def take_first() -> None:  # between the check and the writing
         monkeypatch.undo()
