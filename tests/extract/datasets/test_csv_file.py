@@ -114,7 +114,7 @@ def test_what_windows_and_spreadsheets_write(tmp_path: Path, caplog: pytest.LogC
         "utf-16.csv: by their names, Train is train, valid is val",
     ):
         assert told in caplog.text
-    (tmp_path / "bare.csv").write_bytes(text.encode("utf-16-le"))
+    (tmp_path / "bare.csv").write_bytes("path,label\n".encode("utf-16-le"))
     with pytest.raises(BadValue, match="line 1: a NUL byte, so it is not a CSV file in UTF-8; save it as such"):
         splits_of(f"csv:{tmp_path / 'bare.csv'}")
 
