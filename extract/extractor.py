@@ -13,7 +13,7 @@ import numpy as np
 
 from extract.claims import Claims
 from extract.config import ExtractConfig
-from extract.datasets import open_dataset, splits_of
+from extract.datasets import DATASETS, open_dataset, splits_of
 from extract.datasets.common import Images
 from extract.forward.network import Network
 from extract.forward.packing import in_packs
@@ -28,6 +28,7 @@ from extract.ranks import local_device
 from store.errors import BadImage, BadValue
 from store.fingerprint import Fingerprint
 from store.keys import FeatureKey, dataset_name
+from store.moved import warn_if_moved
 from store.root import Root, check_room, open_root
 from store.runtime import Progress, rank, size, versions
 from store.writer import BLOCK_ROWS, FeatureWriter, rows_of_block
@@ -52,6 +53,8 @@ def run(config: ExtractConfig) -> list[Made]:
     made: list[Made] = []
     turn = rank()  # the next split begins where the ranks of this one end: short splits go to different ranks
     for images, seen in work(config):
+        if images.samples.dataset not in DATASETS:  # named by a path
+            warn_if_moved(root, images.samples)
         made += _extract(root, config, images, seen, seconds, turn % size())
         count = len(images.samples)
         turn -= -(-count // (config.block_rows or rows_of_block(count)))
