@@ -10,9 +10,10 @@ import numpy as np
 
 from store.braces import expand_braces
 from store.errors import BadValue, MissingFeatures, SamplesMismatch
-from store.features import FeatureSet, backbones, num_rows, open_set
+from store.features import FeatureSet, backbones, num_rows
 from store.fingerprint import IMPORTED
 from store.keys import dataset_name
+from store.opening import open_set
 from store.root import Root, open_root
 from store.samples import Samples
 

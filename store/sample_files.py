@@ -1,6 +1,7 @@
 """Lists of samples in the store: written once, read in columns where they are asked for."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -16,6 +17,8 @@ from store.json_text import parse_json
 from store.keys import check_name, from_folder, to_folder
 from store.root import Root
 from store.samples import CHUNK, Samples, Targets
+
+log = logging.getLogger("store")
 
 
 class Ids(Sequence[str]):
@@ -89,10 +92,10 @@ class _StoredTargets(Mapping[str, Targets]):
 class StoredSamples(Samples):
     """`Samples` whose columns stay on disk until they are asked for."""
 
-    def __init__(self, root: Root, dataset: str, split: str, samples_id: str, below: str) -> None:
+    def __init__(self, root: Root, dataset: str, split: str, samples_id: str, below: str, replaced: str = "") -> None:
         text, offsets = (zarr_blocks.open_blocks(root, f"{below}/{name}") for name in ("ids", "offsets"))
         targets = _StoredTargets(root, f"{below}/targets")
-        self.__dict__.update(dataset=dataset, split=split, ids=Ids(text, offsets), targets=targets)
+        self.__dict__.update(dataset=dataset, split=split, ids=Ids(text, offsets), targets=targets, replaced=replaced)
         self.__dict__.update(id=samples_id)  # the folder's name; `store verify` hashes the ids again
         self.__dict__.update(_root=root, _below=below)
 
@@ -121,6 +124,8 @@ def save_samples(root: Root, samples: Samples) -> str:
         save_column(root, f"{below}/offsets", offsets, "edge")
         save_column(root, f"{below}/sizes", samples.sizes, "sample")
         header = {"format": 1, "id": samples.id, "num_samples": len(samples)}
+        if samples.replaced:
+            header["replaced"] = samples.replaced
         root.put(f"{below}/samples.json", json.dumps(header).encode())
     if isinstance(samples, StoredSamples):
         return below
@@ -162,6 +167,8 @@ def _save_targets(root: Root, below: str, column: Targets) -> None:
         current = ""
     if current != column.hash:
         root.put(f"{below}/current", column.hash.encode())
+        if current:
+            log.warning("%s: the targets are others than before, these are used from now on", from_folder(below))
 
 
 def load_samples(root: Root, dataset: str, split: str, samples_id: str) -> Samples:
@@ -178,4 +185,4 @@ def load_samples(root: Root, dataset: str, split: str, samples_id: str) -> Sampl
         header = None
     if not isinstance(header, dict) or header.get("format") != 1:
         raise FormatError(f"{root.url}/{below}/samples.json is not of format 1, which is what this version reads")
-    return StoredSamples(root, dataset, split, samples_id, below)
+    return StoredSamples(root, dataset, split, samples_id, below, str(header.get("replaced", "")))

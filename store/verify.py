@@ -136,7 +136,7 @@ def _sample_findings(root: Root, name: str, manifest: Manifest) -> Iterator[Find
     header = (f"{below}/samples.json",)
     try:
         samples = load_samples(root, manifest.dataset, manifest.split, manifest.samples)
-        again = Samples(samples.dataset, samples.split, samples.ids, samples.sizes)
+        again = Samples(samples.dataset, samples.split, samples.ids, samples.sizes, replaced=samples.replaced)
         if len(samples) != manifest.num_samples or again.id != manifest.samples:
             yield Finding(name, f"{root.url}/{below} lists other samples than its name says", keys=header)
     except (UserError, UnicodeDecodeError) as error:
