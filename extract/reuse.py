@@ -36,7 +36,7 @@ class Stored:
             except UserError as error:
                 log.warning("not reused: %s", error)
                 continue
-            fine = content.view(np.uint8).reshape(len(content), -1).any(axis=1)
+            fine = np.array(content.view(np.uint8).reshape(len(content), -1).any(axis=1))
             fine[one.bad_rows] = False
             rows.append(np.flatnonzero(fine))
             hashes.append(content[fine])
@@ -65,7 +65,7 @@ class Stored:
 
 
 def _sets(root: Root, backbone: str, fingerprint: Fingerprint) -> Iterator[FeatureSet]:
-    """The committed sets of a backbone, in any split of any dataset, that are of this fingerprint but for the samples."""
+    """The committed sets of a backbone, of any split and dataset, whose fingerprint differs in the samples only."""
     wanted = _without_samples(fingerprint.parts())
     if wanted["recipe"].get("view", 0):
         return  # its crop is drawn from the sample's id

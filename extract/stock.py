@@ -1,6 +1,5 @@
 """What a dataset is today, for the store: its splits, their samples, and which pictures were replaced since."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -8,7 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from extract.datasets import find_dataset, open_dataset, splits_of
+from extract.datasets import find_dataset, open_dataset, splits_of, warn_once
 from extract.datasets.common import Images
 from store import zarr_blocks
 from store.errors import FormatError, UserError
@@ -23,8 +22,6 @@ from store.sample_files import samples_folder, save_samples
 from store.samples import Samples
 from store.source import digest, file_hash, file_times, known_times, note_times
 from store.writer import CONTENT_BYTES
-
-log = logging.getLogger("extract")
 
 
 @dataclass(frozen=True)
@@ -60,9 +57,17 @@ def as_stored(root: Root, images: Images) -> Images:
             changed.append([samples.ids[row], found.hex()])
     if not changed:
         return images
-    log.warning("%s/%s: %d of %d files hold other pictures than their features were made from, first %s",
-                samples.dataset, samples.split, len(changed), len(samples), changed[0][0])  # fmt: skip
-    return replace(images, samples=replace(samples, replaced=sha256_json(changed)))
+    images = replace(images, samples=replace(samples, replaced=sha256_json(changed)))
+    if not _is_stored(root, images.samples):
+        warn_once(
+            f"{samples.dataset}/{samples.split}: {len(changed)} of {len(samples)} files hold other pictures than their "
+            f"features were made from, first {changed[0][0]}"
+        )
+    return images
+
+
+def _is_stored(root: Root, samples: Samples) -> bool:
+    return root.size(f"{samples_folder(samples.dataset, samples.split, samples.id)}/samples.json") is not None
 
 
 def _seen(root: Root, samples: Samples) -> Iterator[tuple[float, np.ndarray]]:
@@ -105,8 +110,7 @@ def _time(created: object) -> float:
 
 def take_labels(root: Root, samples: Samples) -> tuple[str, bool]:
     """Make these targets those of the stored samples; returns the samples id, and whether they are stored."""
-    stored = root.size(f"{samples_folder(samples.dataset, samples.split, samples.id)}/samples.json") is not None
-    if stored:
+    if stored := _is_stored(root, samples):
         save_samples(root, samples)
     return samples.id, stored
 

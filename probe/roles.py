@@ -5,6 +5,7 @@ import logging
 from store.features import backbones
 from store.keys import dataset_name
 from store.listing import is_retired, read_listing, stored_splits
+from store.opening import remove_command
 from store.root import Root
 
 log = logging.getLogger("probe")
@@ -20,8 +21,8 @@ def is_there(root: Root, dataset: str, split: str) -> bool:
     name = dataset_name(dataset)
     if is_retired(read_listing(root, name), split) and backbones(root, name, split):
         log.warning(
-            "%s has no split %s any more: its features, which are still stored, are not used (remove them: "
-            "python -m store rm '%s/%s/*')", name, split, name, split,
+            "%s has no split %s any more: its features, which are still stored, are not used; remove them: %s",
+            name, split, remove_command(root, f"{name}/{split}/*"),
         )  # fmt: skip
     return False
 

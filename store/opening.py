@@ -24,8 +24,12 @@ def open_set(root: Root, dataset: str, split: str, name: str, *, view: int = 0) 
     Raises `MissingFeatures` with the command that makes the set; `AmbiguousFeatures` where several sets carry the
     name, with what tells them apart.
     """
+    return find_set(root, read_listing(root, dataset_name(dataset)), dataset, split, name, view)
+
+
+def find_set(root: Root, listing: Listing | None, dataset: str, split: str, name: str, view: int) -> FeatureSet:
+    """`open_set`, of a dataset whose listing has been read."""
     key = FeatureKey(dataset_name(dataset), split, name)
-    listing = read_listing(root, key.dataset)
     found = {fp: m for fp, m in candidates(root, key).items() if m.parts["recipe"].get("view", 0) == view}
     base, at, prefix = name.rpartition("@")
     picked = not found and at and len(prefix) >= 4 and set(prefix) <= set("0123456789abcdef")
@@ -79,7 +83,7 @@ def _retired(root: Root, key: FeatureKey, found: Mapping[str, Manifest], listing
     return (
         f"{key.dataset} has no split {key.split!r} any more ({listing.created}: {', '.join(listing.splits)}); features "
         f"of what it was are still in {root.url}. Use them all the same by their fingerprint ({named}), or remove "
-        f"them: {_remove_command(root, f'{key.dataset}/{key.split}/*')}"
+        f"them: {remove_command(root, f'{key.dataset}/{key.split}/*')}"
     )
 
 
@@ -92,7 +96,8 @@ def _earlier(root: Root, key: FeatureKey, found: Mapping[str, Manifest], view: i
     )
 
 
-def _remove_command(root: Root, pattern: str) -> str:
+def remove_command(root: Root, pattern: str) -> str:
+    """The command that removes the sets of a pattern, in full."""
     return f"python -m store rm {shlex.quote(pattern)} --yes{store_flag(root)}"
 
 
