@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from extract.loading import Loaded
     from extract.training.jobs import Trained
     from extract.training.labelled import Labelled
     from extract.training.teachers import Live, Stored
@@ -129,11 +130,13 @@ def distill(lesson: Lesson, config: TrainConfig) -> "Trained":
 
     device = ranks.local_device(pick_device(config.device))
     loaded = [load(name, backbones=config.backbones) for name in lesson.teachers]
-    heads = [] if lesson.loss == "features" else teacher_heads(lesson, config)
+    heads = [] if lesson.loss == "features" else teacher_heads(lesson, config, loaded)
     data = _open(config, [tuple(head.info["classes"]) for head in heads])
     own, recipe = own_recipe(lesson.student), config.training_recipe()
     images = image_recipe(config, own)
     stored = _stored(lesson, config, data, device, views=images.augment is not None)
+    if stored is not None:
+        stored.check_networks(loaded)
     features: Stored | Live = stored or Live(loaded, images, device, config.precision)
     if lesson.loss == "features":
         assert stored is not None
@@ -210,18 +213,21 @@ def _distillation(
     return Distillation(answers, lesson.loss, lesson.temperature), [len(head.weight) for head in heads]
 
 
-def teacher_heads(lesson: Lesson, config: TrainConfig) -> "list[StoredHead]":
-    """The teachers' classifiers. Raises UserError: a teacher has none, or the one named does not fit it."""
-    from extract.heads import read_head
+def teacher_heads(lesson: Lesson, config: TrainConfig, loaded: "Sequence[Loaded]") -> "list[StoredHead]":
+    """The teachers' classifiers. Raises UserError: a teacher has none, or the one named was trained on another."""
+    from extract.heads import network_of, read_head
+    from store.head_networks import compare_networks
     from store.heads import load_head
     from store.root import open_root
 
     if not lesson.heads:
         return [read_head(name, config.backbones) for name in lesson.teachers]
     found = [load_head(open_root(config.store), name) for name in lesson.heads]
-    for name, head in zip(lesson.heads, found, strict=True):
+    for name, head, teacher in zip(lesson.heads, found, loaded, strict=True):
         if head.arrays:
             raise BadValue(f"head {name} wants features that are prepared (l2), a teacher's are not: probe without")
+        given = [network_of(teacher, str(head.info.get("dataset", "")))]
+        compare_networks(f"head {name}", head.info, given, [f"the teacher {teacher.name}"], recipe=[True])
     return found
 
 

@@ -27,12 +27,11 @@ from extract.pipeline import Lane, Output, Seconds, fill
 from extract.ranks import local_device
 from extract.reuse import Stored
 from extract.stock import Stock, as_stored
-from store.errors import BadImage, BadValue, RootError
+from store.errors import BadImage, BadValue
 from store.fingerprint import Fingerprint
 from store.keys import FeatureKey, dataset_name
-from store.root import Root, open_root
+from store.root import Root, check_room, open_root
 from store.runtime import Progress, rank, size, versions
-from store.tables import bytes_text
 from store.writer import BLOCK_ROWS, FeatureWriter, rows_of_block
 
 log = logging.getLogger("extract")
@@ -199,16 +198,6 @@ def missing_bytes(writer: FeatureWriter) -> int:
     """What the blocks that are not there yet will take."""
     rows = sum(len(writer.rows(block)) for block in writer.missing())
     return rows * writer.dim * np.dtype(writer.fingerprint.dtype).itemsize
-
-
-def check_room(root: Root, needed: int) -> None:
-    """Raise `RootError` where the disk cannot hold so many bytes."""
-    free = root.free_bytes()
-    if free is not None and needed > free:
-        raise RootError(
-            f"store {root.url}: the features need {bytes_text(needed)}, but {bytes_text(free)} are free; "
-            "free some room, give another --store, or extract fewer backbones at a time"
-        )
 
 
 def _bad_image(config: ExtractConfig, images: Images, sample: Decoded) -> None:

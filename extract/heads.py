@@ -7,14 +7,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from extract.forward.taps import OWN
+from extract.images.recipes import for_dataset
 from store.flags import Parser, names
+from store.keys import dataset_name
 from store.root import default_root, open_root
 from store.runtime import run_command
 from store.tables import table_or_json
 
 if TYPE_CHECKING:
+    from extract.loading import Loaded
     from store.heads import StoredHead
     from store.root import Root
 
@@ -62,15 +66,18 @@ def read_head(name: str, backbones: str | None = None, weights_root: str | None 
     import numpy as np
 
     from extract.backbones import find_backbone
-    from extract.loading import load_head  # torch loads here
+    from extract.loading import load, load_head  # torch loads here
     from extract.trained import describe
     from store.heads import StoredHead
 
     backbone = find_backbone(name, backbones)
     weight, bias = load_head(name, weights_root=weights_root, backbones=backbones)
     made = describe(Path(backbone.head).parent) if backbone.head else {}
+    dataset = made.get("made", {}).get("dataset", "")
     info = {
-        "dataset": made.get("made", {}).get("dataset", ""),
+        "dataset": dataset,
+        "stored_dataset": dataset_name(dataset) if dataset else "",
+        "networks": [network_of(load(name, weights_root=weights_root, backbones=backbones), dataset)],
         "target": (made.get("made", {}).get("target") or ["label"])[0],
         "classes": made.get("classes", []),
         "features": [backbone.name],
@@ -79,6 +86,18 @@ def read_head(name: str, backbones: str | None = None, weights_root: str | None 
         "normalise": bias is None,
     }
     return StoredHead(weight=weight, bias=np.zeros(len(weight), np.float32) if bias is None else bias, info=info)
+
+
+def network_of(loaded: "Loaded", dataset: str) -> dict[str, Any]:
+    """What a head is for, as `networks_of` in store/head_networks.py says it of features."""
+    return {
+        "backbone": loaded.name,
+        "weights": loaded.weights_sha256,
+        "architecture": loaded.architecture,
+        "layer": OWN.layer,
+        "pooling": OWN.pooling,
+        "recipe": for_dataset(loaded.recipe, dataset).parts(),
+    }
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def load_head(
         )
         parts = flat(open_container(file))
         bias = parts.get("bias")
-        return parts["weight"].read().numpy(), None if bias is None else bias.read().numpy()
+        return parts["weight"].read().float().numpy(), None if bias is None else bias.read().float().numpy()
     built = build(backbone, given=True)
     if built.weights is None:
         raise BadValue(
@@ -166,7 +166,13 @@ def _fill(net: nn.Module, parts: Parts) -> nn.Module:
         net.to_empty(device="cpu")
     for key, value in net.state_dict().items():
         if key in parts.backbone:
-            value.copy_(parts.backbone[key].read())
+            found = parts.backbone[key].read()
+            if found.is_complex() or (value.is_floating_point() and not found.is_floating_point()):
+                raise BadValue(
+                    f"the weights have {key} as {str(found.dtype).removeprefix('torch.')}, the network needs "
+                    f"{str(value.dtype).removeprefix('torch.')}: convert it, or fetch the file again"
+                )
+            value.copy_(found)
         else:  # num_batches_tracked, which torch before 0.4.1 did not have
             value.zero_()
     return net

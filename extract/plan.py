@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from extract.config import ExtractConfig
 from extract.datasets.common import Images
-from extract.extractor import check_room, missing_bytes, open_writer, work
+from extract.extractor import missing_bytes, open_writer, work
 from extract.forward.network import Network
 from extract.images.decoding import prepare
 from extract.images.recipes import Recipe
-from store.root import open_root
+from store.root import check_room, open_root
 
 TRIAL_IMAGES = 16
 

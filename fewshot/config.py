@@ -98,7 +98,11 @@ class FewshotConfig:
     """How often `episodes` are drawn; the standard deviation over them is reported."""
     crossing: Crossing | None = None
     apart: str | None = None
-    """Column: no query image shares its value with a support image, as the same object seen twice would."""
+    """Column: no query image shares its value with a support image, as the same object seen twice would; None: `unit`
+    where the dataset has it; `none`: no column.
+    """
+    allow_duplicates: bool = False
+    """Whether to go on where an image stands in the pool more than once, instead of refusing; the record says so."""
     classifiers: tuple[str, ...] = ("nearest",)
     transform: str = "none"
     """none, l2n (length 1), cl2n (minus the mean of `centre`, then length 1)."""

@@ -11,6 +11,7 @@ import torch
 
 from probe import ranks
 from probe.data import Data
+from probe.worst import LEAST_CLASSES, worst_group
 
 log = logging.getLogger("probe")
 BINS = 15
@@ -33,6 +34,8 @@ class Predictions:
     """(N,) log softmax at the true class; minus infinity where it has no score"""
     confidence_N: np.ndarray
     """(N,) largest softmax value"""
+    choices: int
+    """Classes that the head chose among."""
 
     @property
     def correct_N(self) -> np.ndarray:
@@ -40,10 +43,18 @@ class Predictions:
         return correct
 
 
-def predict(heads: Sequence[Any], data: Data) -> list[Predictions]:
-    """Predictions of several heads in one pass over the features, among data's allowed classes; logits are not kept."""
-    allowed = None if data.allowed_C is None else torch.from_numpy(data.allowed_C).to(data.device)
-    n, width = len(data), min(5, data.num_classes if allowed is None else int(allowed.sum()))
+def predict(heads: Sequence[Any], data: Data, trained: np.ndarray | None = None) -> list[Predictions]:
+    """Predictions of several heads in one pass over the features, among data's allowed classes; logits are not kept.
+
+    Args:
+        trained: indices of the classes that the heads were trained on: only these are scored. None: all.
+    """
+    able_C = np.ones(data.num_classes, bool) if data.allowed_C is None else data.allowed_C
+    if trained is not None:
+        able_C = able_C & np.isin(np.arange(data.num_classes), trained)
+    allowed = None if able_C.all() else torch.from_numpy(able_C).to(data.device)
+    choices = int(able_C.sum())
+    n, width = len(data), min(5, choices)
     kept = [(torch.empty((n, width), dtype=torch.int64), torch.empty(n), torch.empty(n)) for _ in heads]
     for rows, x_BD in data.chunks():
         y = data.y_N[rows]
@@ -58,7 +69,7 @@ def predict(heads: Sequence[Any], data: Data) -> list[Predictions]:
             top[rows], confidence[rows] = indices.cpu(), best.values[:, 0].exp().cpu()
             likelihood[rows] = log_p.gather(1, y[:, None])[:, 0].cpu()
     order = np.argsort(ranks.gather(data.positions))
-    return [Predictions(data.labels, *(ranks.gather(part.numpy())[order] for part in parts)) for parts in kept]
+    return [Predictions(data.labels, *(ranks.gather(part.numpy())[order] for part in parts), choices) for parts in kept]
 
 
 def wilson(correct: int, total: int) -> tuple[float, float]:
@@ -78,22 +89,25 @@ def calibration_error(confidence_N: np.ndarray, correct_N: np.ndarray) -> float:
     return float(np.abs(gaps).sum() / len(bins))
 
 
-def by_index(correct_N: np.ndarray, index_N: np.ndarray, names: Sequence[str]) -> dict[str, float]:
-    """Accuracy of each class or group that has a sample."""
+def by_index(
+    correct_N: np.ndarray, index_N: np.ndarray, names: Sequence[str]
+) -> tuple[dict[str, float], dict[str, int]]:
+    """Accuracy of each class or group that has a sample, and how many samples it has."""
     total = np.bincount(index_N, minlength=len(names))
     right = np.bincount(index_N, weights=correct_N, minlength=len(names))
-    return {name: right[i] / total[i] for i, name in enumerate(names) if total[i]}
+    there = [(i, name) for i, name in enumerate(names) if total[i]]
+    return {name: right[i] / total[i] for i, name in there}, {name: int(total[i]) for i, name in there}
 
 
-def defined(predictions: Predictions, trained: np.ndarray | None) -> bool:
-    """Whether the predictions have an NLL; where not, a warning says so."""
+def without_nll(predictions: Predictions, trained: np.ndarray | None) -> int:
+    """How many samples have no likelihood, so that the predictions have no NLL; a warning says so."""
     lost = ~np.isfinite(predictions.log_likelihood_N)
     if trained is not None:
         lost |= ~np.isin(predictions.y_N, trained)
     if lost.any():
         log.warning("no NLL: it is not defined where the true class has no score or no training sample, as for %d of "
                     "%d scored samples", lost.sum(), len(lost))  # fmt: skip
-    return not lost.any()
+    return int(lost.sum())
 
 
 def summarise(
@@ -107,29 +121,33 @@ def summarise(
 ) -> dict[str, Any]:
     """All metrics of one head on one split, as JSON values; accuracies as fractions.
 
-    NLL is left out where it is not defined: a sample's class has no score, or is none of `trained`, the indices of
-    classes that the head was trained on (None: all).
+    NLL is left out where the head has no probabilities, and where it is not defined: a sample's class has no score, or
+    is none of `trained`, the indices of classes that the head was trained on (None: all); `nll_undefined` then counts
+    these samples. Top-5 is left out where the head chooses among fewer than LEAST_CLASSES. The worst group is as in
+    probe/worst.py.
     """
     correct = predictions.correct_N
-    per_class = by_index(correct, predictions.y_N, classes)
+    per_class, class_counts = by_index(correct, predictions.y_N, classes)
     found: dict[str, Any] = {
         "top1": float(correct.mean()),
         "top1_interval": wilson(int(correct.sum()), len(correct)),
-        "top5": float((predictions.top_NK == predictions.y_N[:, None]).any(1).mean()),
         "mean_class_accuracy": float(np.mean(list(per_class.values()))),
         "num_samples": len(correct),
         "per_class": per_class,
+        "samples_per_class": class_counts,
     }
+    if predictions.choices >= LEAST_CLASSES:
+        found["top5"] = float((predictions.top_NK == predictions.y_N[:, None]).any(1).mean())
     if probabilities:
-        if defined(predictions, trained):
+        if lost := without_nll(predictions, trained):
+            found["nll_undefined"] = lost
+        else:
             found["nll"] = float(-predictions.log_likelihood_N.mean())
         found["calibration_error"] = calibration_error(predictions.confidence_N, correct)
     if group_N is not None:
         known = group_N >= 0
-        found["per_group"] = by_index(correct[known], group_N[known], groups)
-        counts = np.bincount(group_N[known], minlength=len(groups)).tolist()
-        found["samples_per_group"] = {name: count for name, count in zip(groups, counts, strict=True) if count}
-        worst = min(found["per_group"], key=found["per_group"].__getitem__, default=None)
+        found["per_group"], found["samples_per_group"] = by_index(correct[known], group_N[known], groups)
+        worst = worst_group(found["per_group"], found["samples_per_group"])
         found["worst_group"] = worst
-        found["worst_group_accuracy"] = found["per_group"].get(worst) if worst else None
+        found["worst_group_accuracy"] = None if worst is None else found["per_group"][worst]
     return found

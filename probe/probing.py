@@ -65,7 +65,7 @@ def probe(root: Root, config: ProbeConfig, features: str) -> list[dict[str, Any]
     choice = _choose(config, settings, blocks, {role: split.data for role, split in splits.items()}, unit_N)
     trained = time.monotonic()
     scored = splits["test"].data.prepared_by(choice.data.prepare)
-    (predictions,) = predict([choice.fit.head], scored)
+    (predictions,) = predict([choice.fit.head], scored, known := np.unique(choice.data.labels))
     row = {
         "features": ",".join(map(str, blocks)),
         "dim": scored.dim,
@@ -75,7 +75,7 @@ def probe(root: Root, config: ProbeConfig, features: str) -> list[dict[str, Any]
         "weight_decay": choice.fit.weight_decay,
         **choice.fit.extra,
         **cost(splits["test"].x.parts),
-        **_metrics(config, splits["test"], predictions, classes, choice.data),
+        **_metrics(config, splits["test"], predictions, classes, known),
         "val_top1": choice.val_top1,
         "optimism_gap": choice.optimism_gap,
         **({"epoch": choice.epoch} if choice.epoch else {}),
@@ -228,7 +228,7 @@ def _choose(
 
 
 def _metrics(
-    config: ProbeConfig, test: Split, predictions: Predictions, classes: tuple[str, ...], trained: Data
+    config: ProbeConfig, test: Split, predictions: Predictions, classes: tuple[str, ...], trained: np.ndarray
 ) -> dict[str, Any]:
     group = test.x.samples.target(config.group) if config.group else None
     return {
@@ -237,7 +237,7 @@ def _metrics(
             predictions,
             classes,
             probabilities=SOLVERS[config.solver].probabilities,
-            trained=np.unique(trained.labels),
+            trained=trained,
             group_N=group.index[test.rows] if group else None,
             groups=group.classes if group else (),
         ),
@@ -277,7 +277,8 @@ def _sub(
     heads = [average(choices, blocks, of) for of in ("logits", "probabilities")]
     scored = splits["test"].data.prepared_by(together([choice.data.prepare for choice in choices]))
     rows = []
-    for head, predictions in zip(heads, predict(heads, scored), strict=True):
+    known = np.unique(choices[0].data.labels)
+    for head, predictions in zip(heads, predict(heads, scored, known), strict=True):
         row = {
             "features": f"{','.join(map(str, blocks))} (sub, {head.of})",
             "dim": scored.dim,
@@ -287,7 +288,7 @@ def _sub(
             "weight_decay": None,
             "weight_decays": [choice.fit.weight_decay for choice in choices],
             **cost(splits["test"].x.parts),
-            **_metrics(config, splits["test"], predictions, classes, choices[0].data),
+            **_metrics(config, splits["test"], predictions, classes, known),
             "val_top1": None,
             "optimism_gap": None,
             "seconds": {"train": trained - start, "score": time.monotonic() - trained},

@@ -3,16 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
+from probe.worst import LEAST, TOLD
 from store.tables import text_table
+from store.told import overlap_text
 
 MOST_GROUPS = 20
-"""That are shown one by one; of more, those in which the first row is worst."""
+"""At most this many groups get a line. If there are more, those where the first row is least accurate."""
+NONE = "-"
+"""Stands where a run has no such number."""
+UNDEFINED = "undefined"
+"""Stands where a number would have been, but is not defined for these samples."""
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """One line a row, the accuracy of each group, how each weight decay was chosen, what choosing on test would add."""
     groups = any("worst_group_accuracy" in row for row in rows)
-    head = ["features", "dim", "weight decay", "val top-1", "top-1", "95 %", "top-5", "NLL"]
+    top5 = any("top5" in row for row in rows)
+    head = ["features", "dim", "weight decay", "val top-1", "top-1", "95 %", *(["top-5"] if top5 else []), "NLL"]
     head += ["worst group"] if groups else []
     lines = []
     for row in rows:
@@ -20,28 +27,40 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         cells = [
             row["features"],
             str(row["dim"]),
-            "" if row["weight_decay"] is None else f"{row['weight_decay']:g}",
+            NONE if row["weight_decay"] is None else f"{row['weight_decay']:g}",
             percent(row["val_top1"]),
             percent(row["top1"]),
             f"{100 * low:.1f}-{100 * high:.1f}",
-            percent(row["top5"]),
-            f"{row['nll']:.3f}" if "nll" in row else "",
+            *([percent(row.get("top5"))] if top5 else []),
+            _nll(row),
         ]
-        lines.append(cells + ([_worst(row)] if groups else []))
+        lines.append(cells + ([worst_text(row)] if groups else []))
     notes = sorted({f"{row['solver']}, {row['select']}: {row['selection']}" for row in rows})
-    gaps = ", ".join("-" if row["optimism_gap"] is None else f"{100 * row['optimism_gap']:.2f}" for row in rows)
+    gaps = ", ".join(NONE if row["optimism_gap"] is None else f"{100 * row['optimism_gap']:.2f}" for row in rows)
     notes.append(f"choosing on the test split would have added (points, row by row): {gaps}")
-    for row in rows:
-        notes += [
-            f"{row['features']}: {count} images of {sides.replace('/', ' and ')} are the same, or of one unit"
-            for sides, count in row.get("overlap", {}).items()
-        ]
+    if any("nll_undefined" in row for row in rows):
+        notes.append("NLL is undefined where the class of a test sample has no training sample or no score")
+    notes += [*([TOLD] if groups else []), *overlap_notes(rows)]
     return "\n".join([text_table(head, lines), "", *([_by_group(rows), ""] if groups else []), *notes])
 
 
-def _worst(row: dict[str, Any]) -> str:
-    worst = row.get("worst_group_accuracy")
-    return "" if worst is None else f"{percent(worst)} ({row['worst_group']})"
+def overlap_notes(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each row and each two splits of it that share images, as `store.overlap.check_apart` counts them."""
+    return [f"{row['features']}: {text}" for row in rows for text in overlap_text(row.get("overlap", {}))]
+
+
+def worst_text(row: dict[str, Any]) -> str:
+    """`75.00 (site3), n 24`. A row with groups of which none has LEAST samples says so."""
+    if "worst_group_accuracy" not in row:
+        return NONE
+    worst = row["worst_group"]
+    if worst is None:
+        return f"none has {LEAST}"
+    return f"{percent(row['worst_group_accuracy'])} ({worst}), n {row['samples_per_group'][worst]}"
+
+
+def _nll(row: dict[str, Any]) -> str:
+    return f"{row['nll']:.3f}" if "nll" in row else UNDEFINED if "nll_undefined" in row else NONE
 
 
 def _by_group(rows: Sequence[dict[str, Any]]) -> str:
@@ -58,4 +77,4 @@ def _by_group(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.2f}"
+    return NONE if value is None else f"{100 * value:.2f}"

@@ -63,6 +63,9 @@ class Blocks:
         self.row_bytes = int(np.prod(self.row_shape, dtype=np.int64)) * self.dtype.itemsize
         self.num_blocks = -(-self.shape[0] // self.block_rows)
         self._name, self._frame = name, frame
+        self.committed: Callable[[], np.ndarray] | None = None
+        """Gives the CRC-32C that every block had at the commit; None where nobody wrote them down. Asked for when the
+        first block is checked."""
         self._checked: set[int] = set()
         self._maps: dict[int, np.ndarray] = {}
         self.keep_maps = True
@@ -167,6 +170,8 @@ class Blocks:
             yield range(first, last)
         if todo and crc.to_bytes(CRC_BYTES, "little") != data[self._crc_span(block)].tobytes():
             raise self._damaged(block, "does not match its checksum")
+        if todo and self.committed is not None and crc != self.committed()[block]:
+            raise self._damaged(block, "is not the block that was committed")
         self._checked.add(block)
 
     def _damaged(self, block: int, what: str) -> DamagedFeatures:

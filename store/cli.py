@@ -45,10 +45,12 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_exchange(command: Callable[..., argparse.ArgumentParser]) -> None:
     files = "npz, npy, HDF5 or Parquet, told by the suffix"
     taken = command("import", f"Store the features of a file: {files}.")
-    taken.add_argument("file", metavar="FILE", help="its arrays: features, and if it has them labels, ids, groups")
+    taken.add_argument("file", metavar="FILE", help="its arrays: features, and if there ids, labels, groups, split")
     taken.add_argument("--dataset", required=True)
-    taken.add_argument("--split", required=True)
+    taken.add_argument("--split", help="only this split (default: all of the dataset, by the images' ids)")
     taken.add_argument("--backbone", required=True, help="the name to store the features under")
+    taken.add_argument("--ids", metavar="COLUMN", help="the array or column that names the images; none: row numbers")
+    taken.add_argument("--partial", action="store_true", help="take what matches: others are left out, or bad rows")
     taken.add_argument("--labels", metavar="FILE", help="labels from another file: .npy, or text with one a line")
     taken.add_argument("--dtype", help="float16 or float32 (default: what holds the numbers exactly)")
     taken.add_argument("--skip-bad", action="store_true", help="take rows that are not finite as bad rows")

@@ -12,7 +12,7 @@ from store import inventory, removal, verify
 from store.errors import BadValue, MissingFeatures
 from store.fingerprint import IMPORTED
 from store.inventory import COMMITTED, NEWER, WRITING, StoredSet
-from store.keys import FeatureKey, dataset_name
+from store.keys import dataset_name
 from store.root import Root, open_root
 from store.runtime import Progress
 from store.tables import bytes_text, text_table
@@ -193,17 +193,20 @@ def gc(options: Namespace) -> int:
 def import_features(options: Namespace) -> int:
     from store.exchange import ImportOptions, import_file
 
-    key = FeatureKey(dataset_name(options.dataset), options.split, options.backbone)
     chosen = ImportOptions(
         labels=Path(options.labels) if options.labels else None,
+        ids=options.ids,
+        partial=options.partial,
         dtype=options.dtype,
         skip_bad=options.skip_bad,
         relabel=options.relabel,
         backend=options.backend,
     )
-    made = import_file(open_root(options.store), Path(options.file), key, chosen)
-    bad = f", {len(made.bad_rows)} bad rows" if len(made.bad_rows) else ""
-    print(f"{key}@{made.manifest.fingerprint[:8]}  {made.shape[0]} x {made.shape[1]} {made.manifest.dtype}{bad}")
+    root, dataset = open_root(options.store), dataset_name(options.dataset)
+    for made in import_file(root, Path(options.file), dataset, options.backbone, options.split, chosen):
+        bad = f", {len(made.bad_rows)} bad rows" if len(made.bad_rows) else ""
+        name = f"{made.manifest.key}@{made.manifest.fingerprint[:8]}"
+        print(f"{name}  {made.shape[0]} x {made.shape[1]} {made.manifest.dtype}{bad}")
     return 0
 
 

@@ -1,6 +1,7 @@
 """Feature sets side by side, without copying any: row i is [a[i], b[i], ...]."""
 
 import fnmatch
+import hashlib
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -118,7 +119,7 @@ def _check_same_samples(first: FeatureSet, part: FeatureSet) -> None:
         )
     if a.content != b.content:
         bad = np.union1d(first.bad_rows, part.bad_rows)
-        changed = [row for block in range(a.num_blocks) for row in _changed(first, part, block) if row not in bad]
+        changed = [row for row in _changed(first, part) if row not in bad]
         if changed:
             raise SamplesMismatch(
                 f"{a.key} and {b.key} saw different image bytes under the same names: {len(changed)} images, first at "
@@ -127,12 +128,19 @@ def _check_same_samples(first: FeatureSet, part: FeatureSet) -> None:
             )
 
 
-def _changed(first: FeatureSet, part: FeatureSet, block: int) -> list[int]:
-    """Rows of a block whose images differ; zeros are the hash of an image that was never seen (imported features)."""
-    rows = first.content.rows(block)
-    ours, theirs = (side.content.read(slice(rows.start, rows.stop)) for side in (first, part))
-    differ = (ours != theirs).any(axis=1) & ours.any(axis=1) & theirs.any(axis=1)
-    return [rows.start + row for row in np.flatnonzero(differ).tolist()]
+def _changed(first: FeatureSet, part: FeatureSet) -> list[int]:
+    """Rows whose images differ; zeros are the hash of an image that was never seen (imported features)."""
+    digests, changed = (hashlib.sha256(), hashlib.sha256()), list[int]()
+    for block in range(first.content.num_blocks):
+        rows = first.content.rows(block)
+        ours, theirs = (side.content.read(slice(rows.start, rows.stop)) for side in (first, part))
+        for digest, hashes in zip(digests, (ours, theirs), strict=True):
+            digest.update(hashes.tobytes())
+        differ = (ours != theirs).any(axis=1) & ours.any(axis=1) & theirs.any(axis=1)
+        changed += (rows.start + np.flatnonzero(differ)).tolist()
+    for side, digest in zip((first, part), digests, strict=True):
+        side.check_content(digest.hexdigest())
+    return changed
 
 
 def expand_names(root: Root, dataset: str, split: str, text: str) -> list[str]:

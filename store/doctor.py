@@ -94,10 +94,13 @@ def _sets(root: Root) -> Check:
 def _records(root: Root) -> Check:
     skipped: list[tuple[str, str]] = []
     kinds = sorted(name for name, size in root.list("records").items() if size is None)
-    counts = {kind: sum(1 for _ in read_records(root, kind, skipped)) for kind in kinds}
+    unchecked = list[str]()
+    counts = {kind: sum(1 for _ in read_records(root, kind, skipped, unchecked)) for kind in kinds}
     told = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "none yet"
+    if unchecked:
+        told += f"; {len(unchecked)} of an earlier version carry no hash: unchecked"
     if skipped:
-        return Check("records", NOTE, f"{told}; not records of ours: {', '.join(key for key, _ in skipped[:5])}")
+        return Check("records", NOTE, f"{told}; skipped: {', '.join(f'{key} ({why})' for key, why in skipped[:5])}")
     return Check("records", OK, told)
 
 

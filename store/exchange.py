@@ -2,32 +2,45 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from store import backends
 from store.concat import open_features
 from store.errors import BadFeatures, BadValue, UserError
 from store.features import FeatureSet
 from store.fingerprint import IMPORTED, Fingerprint
-from store.formats import PORTION, READERS, Arrays, array_name, column_of, names_name, read_arrays, write_arrays
-from store.keys import FeatureKey
-from store.root import Root
+from store.foreign import READERS, reading
+from store.formats import PORTION, array_name, names_name, write_arrays
+from store.inventory import find_sets
+from store.joining import Part, parts
+from store.keys import FeatureKey, check_name, to_folder
+from store.roles import Table, read_table
+from store.root import Root, check_room
 from store.runtime import Progress
-from store.sample_files import load_samples, samples_folder
+from store.sample_files import load_samples, samples_folder, save_samples
 from store.samples import Samples, Targets
 from store.writer import CONTENT_BYTES, DTYPES, FeatureWriter
 
 log = logging.getLogger("store")
+
+Block = Callable[[range], tuple[np.ndarray, dict[int, str]]]
+"""Rows of a split -> their features as they are stored, and the bad rows among them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
     labels: Path | None = None
     """A file of labels: .npy, or a text file with one a line."""
+    ids: str | None = None
+    """The column that names the images, or `none` for row numbers."""
+    partial: bool = False
+    """Leave rows out that are of no image, and take images without a row as bad rows, instead of refusing the file."""
     dtype: str | None = None
     """float16 or float32; by default what holds the file's numbers exactly."""
     skip_bad: bool = False
@@ -37,31 +50,42 @@ class ImportOptions:
     backend: str = "zarr"
 
 
-def import_file(root: Root, path: Path, key: FeatureKey, options: ImportOptions) -> FeatureSet:
-    """Store the features of a file as a feature set, whose fingerprint is that of its content.
+def import_file(
+    root: Root, path: Path, dataset: str, backbone: str, split: str | None = None, options: ImportOptions | None = None
+) -> list[FeatureSet]:
+    """Store the features of a file: a set for each split it has rows of, joined by id to the images of the store.
 
-    Raises `BadValue`, `BadFeatures`: store/formats.py says what a file may hold.
+    The fingerprint is that of the content, so the file is read twice: once to check and hash it, once to write. Raises
+    `BadValue`, `BadFeatures` before anything is written.
     """
-    arrays = read_arrays(path)
-    if options.labels:
-        arrays["labels"] = _read_labels(options.labels)
-    _check_rows(path, arrays)
-    arrays = _in_stored_order(root, key, arrays)
-    x, dim = arrays["features"], int(np.prod(arrays["features"].shape[1:], dtype=np.int64))
-    if len(x.shape) < 2 or not dim or np.dtype(x.dtype).kind not in "fiub":
-        raise BadValue(f"{path}: features are {x.shape} of {x.dtype}; needed are numbers, (N, D)")
-    samples = _samples(root, key, arrays)
-    dtype = _pick_dtype(np.dtype(x.dtype), options.dtype)
-    exact = options.dtype is None
+    options = options or ImportOptions()
+    check_name("backbone", backbone)
+    backends.backend(options.backend)
+    table = read_table(path, labels=options.labels, ids=options.ids)
+    dtype = _pick_dtype(np.dtype(table.features.dtype), options.dtype)
+    found = parts(root, dataset, split, table, partial=options.partial)
+    dim = int(np.prod(table.features.shape[1:], dtype=np.int64))
+    check_room(root, sum(len(part.rows) for part in found) * dim * np.dtype(dtype).itemsize)
+    x, planned = table.features, []
+    if not isinstance(x, np.ndarray) and not all(_together(part.rows) for part in found):
+        with reading(path):
+            x = np.asarray(x[:])  # HDF5 is slow at single rows
+    for part in found:
+        samples = _with_targets(root, part, table, relabel=options.relabel)
+        block = _blocks(table, x, part, dtype, options)
+        planned.append((part, samples, block, _fingerprint(block, part, dtype)))
+    _check_once(root, dataset, [(part.samples.split, fingerprint) for part, _, _, fingerprint in planned])
+    return [
+        _write(root, path, FeatureKey(dataset, part.samples.split, backbone), samples, dim, block, fingerprint, options)
+        for part, samples, block, fingerprint in planned
+    ]
 
-    def block(rows: range) -> tuple[np.ndarray, dict[int, str]]:
-        return _checked(x[rows.start : rows.stop], rows, path, dtype, exact=exact, skip_bad=options.skip_bad)
 
-    spans = [range(start, min(start + PORTION, len(samples))) for start in range(0, len(samples), PORTION)]
+def _fingerprint(block: Block, part: Part, dtype: str) -> Fingerprint:
     digest = hashlib.sha256()
-    for rows in spans:
-        digest.update(block(rows)[0].tobytes())
-    fingerprint = Fingerprint(
+    for start in range(0, len(part.rows), PORTION):
+        digest.update(block(range(start, min(start + PORTION, len(part.rows))))[0].tobytes())
+    return Fingerprint(
         weights=digest.hexdigest(),
         architecture=IMPORTED,
         layer="features",
@@ -69,19 +93,103 @@ def import_file(root: Root, path: Path, key: FeatureKey, options: ImportOptions)
         recipe={"source": IMPORTED},
         precision="unknown",
         dtype=dtype,
-        samples=samples.id,
+        samples=part.samples.id,
     )
-    if not options.relabel:
-        _check_targets(root, samples)
+
+
+def _check_once(root: Root, dataset: str, made: list[tuple[str, Fingerprint]]) -> None:
+    """Raise `BadValue` where these very features are another split's already."""
+    for found in find_sets(root, dataset=dataset):
+        for split, fingerprint in made:
+            weights = found.manifest.parts["weights"] if found.manifest else ""
+            if found.key.split != split and weights == fingerprint.weights:
+                raise BadValue(
+                    f"these very features are in the store already, as {found.name}: one file is never two splits. "
+                    f"If {split} is right, remove those: python -m store rm {found.name}"
+                )
+
+
+def _write(
+    root: Root, path: Path, key: FeatureKey, samples: Samples, dim: int, block: Block, fingerprint: Fingerprint,
+    options: ImportOptions,
+) -> FeatureSet:  # fmt: skip
+    save_samples(root, samples, relabel=options.relabel)  # another import may have come first since
+    samples = load_samples(root, key.dataset, key.split, samples.id)
     writer = FeatureWriter(root, key, fingerprint, samples, dim, backend=options.backend)
+    contents = _contents(root, key, samples)
     with Progress(len(samples), f"import {key}", "rows") as progress:
         for index in writer.missing():
             rows = writer.rows(index)
             features, bad = block(rows)
-            writer.write(index, features, np.zeros((len(rows), CONTENT_BYTES), np.uint8), bad)
+            writer.write(index, features, contents[rows.start : rows.stop], bad)
             progress.update(len(rows))
     writer.commit({"command": f"python -m store import {path.name}"})
     return FeatureSet(root, writer.folder)
+
+
+def _contents(root: Root, key: FeatureKey, samples: Samples) -> np.ndarray:
+    """(N, 16) uint8: the images' hashes, of another set of the same samples that has them; zeros where none does."""
+    best = np.zeros((len(samples), CONTENT_BYTES), np.uint8)
+    for found in find_sets(root, dataset=key.dataset, split=key.split):
+        if found.manifest and found.manifest.samples == samples.id and not best.any():
+            with suppress(UserError):  # damaged: its own readers say so
+                best = FeatureSet(root, found.folder, found.manifest).content_hashes.view(np.uint8).reshape(best.shape)
+    return best
+
+
+def _with_targets(root: Root, part: Part, table: Table, *, relabel: bool) -> Samples:
+    """The samples with those targets of the file that the store lacks, or is to replace.
+
+    Raises `BadValue`: other targets of the same samples, unless `relabel`.
+    """
+    samples, changed = part.samples, dict[str, Targets]()
+    where = samples_folder(samples.dataset, samples.split, samples.id)
+    for name, column in part.targets.items():
+        if root.size(f"{where}/targets/{to_folder(name)}/current") is None:  # new, or left by a killed import
+            changed[name] = column
+            continue
+        theirs = load_samples(root, samples.dataset, samples.split, samples.id).targets[name]
+        differ = _differing(column, theirs, nameless=name in table.nameless)
+        if len(differ) and not relabel:
+            row = int(differ[0])
+            ours, stored = ((*each.classes, None)[each.index[row]] for each in (column, theirs))
+            raise BadValue(
+                f"{samples.dataset}/{samples.split} has these samples with another {name!r}, in {len(differ)} rows, "
+                f"first {samples.ids[row]!r}: {ours!r}, in the store {stored!r}; are the rows in the same order? "
+                "--relabel replaces the stored targets"
+            )
+        if len(differ):
+            changed[name] = column
+    return Samples(samples.dataset, samples.split, list(samples.ids), samples.sizes, changed)
+
+
+def _differing(ours: Targets, theirs: Targets, *, nameless: bool) -> np.ndarray:
+    """Rows with a class in the file and another, or none, in the store; numbers may stand for the store's classes."""
+    place = {name: i for i, name in enumerate(theirs.classes)}
+    by_name = np.array([*(place.get(name, -2) for name in ours.classes), -1])[ours.index]
+    differ = np.flatnonzero((ours.index >= 0) & (by_name != theirs.index))
+    if len(differ) and nameless:
+        numbers = np.array([*map(int, ours.classes), -1])[ours.index]
+        if not ((ours.index >= 0) & (numbers != theirs.index)).any():
+            return differ[:0]
+    return differ
+
+
+def _blocks(table: Table, x: Any, part: Part, dtype: str, options: ImportOptions) -> Block:
+    rows, together = part.rows, _together(part.rows)
+
+    def block(span: range) -> tuple[np.ndarray, dict[int, str]]:
+        at = rows[span.start : span.stop]
+        with reading(table.path):
+            x_BD = np.asarray(x[at[0] : at[0] + len(at)] if together else x[at]).reshape(len(at), -1)
+        stored, bad = _checked(x_BD, at, table.path, dtype, exact=options.dtype is None, skip_bad=options.skip_bad)
+        return stored, {span[row]: reason for row, reason in bad.items()}
+
+    return block
+
+
+def _together(rows: np.ndarray) -> bool:
+    return rows[0] >= 0 and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows)))
 
 
 def _pick_dtype(given: np.dtype, asked: str | None) -> str:
@@ -91,124 +199,32 @@ def _pick_dtype(given: np.dtype, asked: str | None) -> str:
 
 
 def _checked(
-    x: np.ndarray, rows: range, path: Path, dtype: str, *, exact: bool, skip_bad: bool
+    x: np.ndarray, at: np.ndarray, path: Path, dtype: str, *, exact: bool, skip_bad: bool
 ) -> tuple[np.ndarray, dict[int, str]]:
-    x = np.asarray(x).reshape(len(rows), -1)
-    finite = np.isfinite(x).all(axis=1)
-    if not finite.all() and not skip_bad:
+    """Features as they are stored, and which rows of them are bad; `at` are the rows of the file, -1 for none."""
+    there, finite = at >= 0, np.isfinite(x).all(axis=1)
+    if not (finite | ~there).all() and not skip_bad:
         raise BadFeatures(
-            f"{path}, row {rows[int(np.argmin(finite))]}: a feature is not finite (NaN or infinity); mend the file, "
-            "or --skip-bad leaves such rows out of every concatenation"
+            f"{path}, row {at[int(np.argmin(finite | ~there))]}: a feature is not finite (NaN or infinity); mend the "
+            "file, or --skip-bad leaves such rows out of every concatenation"
         )
+    fine = finite & there
     with np.errstate(over="ignore"):
         stored = x.astype(dtype)
-    if not (holds := np.isfinite(stored).all(axis=1) | ~finite).all():
+    if not (holds := np.isfinite(stored).all(axis=1) | ~fine).all():
         row = int(np.argmin(holds))
         raise BadFeatures(
-            f"{path}, row {rows[row]}: a feature of {np.abs(x[row]).max():g} does not fit {dtype}; "
+            f"{path}, row {at[row]}: a feature of {np.abs(x[row]).max():g} does not fit {dtype}; "
             "--dtype float32 holds it"
         )
-    if exact and not (fits := (stored == x).all(axis=1) | ~finite).all():
+    if exact and not (fits := (stored == x).all(axis=1) | ~fine).all():
         raise BadFeatures(
-            f"{path}, row {rows[int(np.argmin(fits))]}: features of {x.dtype} do not fit {dtype} exactly; "
+            f"{path}, row {at[int(np.argmin(fits))]}: features of {x.dtype} do not fit {dtype} exactly; "
             f"round them with --dtype {dtype}"
         )
-    return stored, {rows[int(row)]: f"not finite in {path.name}" for row in np.flatnonzero(~finite)}
-
-
-def _read_labels(path: Path) -> np.ndarray:
-    if not path.is_file():
-        raise BadValue(f"--labels {path} is not a file")
-    if path.suffix.lower() != ".npy":
-        return np.array(path.read_text(encoding="utf-8").splitlines(), str)
-    try:
-        labels: np.ndarray = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise BadValue(f"--labels {path} cannot be read as .npy: {error}") from error
-    return labels
-
-
-def _check_rows(path: Path, arrays: Arrays) -> None:
-    count = len(arrays["features"]) if arrays["features"].shape else 0
-    if not count:
-        raise BadValue(f"{path} has no rows")
-    for name, array in arrays.items():
-        if name != "features" and (column_of(name) or name in ("ids", "sizes")) and array.shape != (count,):
-            raise BadValue(f"{path}: {name} has the shape {array.shape}, but there are {count} rows of features")
-
-
-def _samples(root: Root, key: FeatureKey, arrays: Arrays) -> Samples:
-    count = arrays["features"].shape[0]
-    targets = {column: _targets(column, arrays) for name in arrays if (column := column_of(name))}
-    if "ids" not in arrays:
-        ids = [f"{row:0{len(str(count - 1))}d}" for row in range(count)]
-    else:
-        ids = [str(name) for name in arrays["ids"].tolist()]
-    sizes = arrays.get("sizes")
-    if sizes is None:
-        sizes = _stored_sizes(root, key, ids)
-    return Samples(key.dataset, key.split, ids, sizes, targets)
-
-
-def _targets(column: str, arrays: Arrays) -> Targets:
-    values = arrays[array_name(column)]
-    if values.dtype.kind in "SUO":
-        return Targets.from_names(column, [v.decode() if isinstance(v, bytes) else str(v) for v in values.tolist()])
-    index = values.astype(np.int32)
-    if not np.array_equal(index, values):
-        raise BadValue(f"target column {column!r}: its values are neither text nor whole numbers")
-    names = arrays.get(names_name(column))
-    if names is None:
-        names = np.arange(int(index.max()) + 1)
-    return Targets(column, tuple(str(name) for name in names.tolist()), index)
-
-
-def _stored(root: Root, key: FeatureKey) -> Iterator[Samples]:
-    """The lists of samples of this split, the latest last."""
-    below = samples_folder(key.dataset, key.split, "").rstrip("/")
-    times = {name: root.times(f"{below}/{name}").get("samples.json") for name in root.list(below)}
-    for name, _ in sorted((item for item in times.items() if item[1]), key=lambda item: item[1] or 0):
-        yield load_samples(root, key.dataset, key.split, name)
-
-
-def _in_stored_order(root: Root, key: FeatureKey, arrays: Arrays) -> Arrays:
-    """Where the store has the same ids in another order, all of the file in that order, in memory: so it joins."""
-    place = {str(name): row for row, name in enumerate(arrays.get("ids", np.empty(0)).tolist())}
-    order = np.arange(len(place))
-    for listed in _stored(root, key):
-        ids = list(listed.ids)
-        if len(ids) == len(place) == len(arrays["ids"]) and place.keys() == set(ids):
-            order = np.array([place[name] for name in ids])
-    if np.array_equal(order, np.arange(len(order))):
-        return arrays
-    log.info("the rows are put into the order of the samples in the store, by their ids")
-    rows = [name for name in arrays if name in ("features", "ids", "sizes") or column_of(name)]
-    return {**arrays, **{name: np.asarray(arrays[name][:])[order] for name in rows}}
-
-
-def _stored_sizes(root: Root, key: FeatureKey, ids: list[str]) -> np.ndarray:
-    """The file sizes of the same samples in the store, so that imported features join extracted ones; else zeros."""
-    sizes = np.zeros(len(ids), np.int64)
-    for listed in _stored(root, key):
-        if len(listed) == len(ids) and list(listed.ids) == ids:
-            sizes = listed.sizes
-    return sizes
-
-
-def _check_targets(root: Root, samples: Samples) -> None:
-    try:
-        stored = load_samples(root, samples.dataset, samples.split, samples.id)
-    except UserError:
-        return
-    for name, column in samples.targets.items():
-        if name in stored.targets and stored.targets[name].hash != column.hash:
-            theirs = stored.targets[name]
-            differ = [theirs.classes[a] != column.classes[b] for a, b in zip(theirs.index, column.index, strict=True)]
-            where = f"first at row {differ.index(True)}" if any(differ) else "in their class names"
-            raise BadValue(
-                f"{samples.dataset}/{samples.split} has these samples with another {name!r}, {where}: are the rows "
-                "in the same order? --relabel replaces the stored targets"
-            )
+    stored[~fine] = np.nan
+    reasons = {True: f"not finite in {path.name}", False: f"no row in {path.name}"}
+    return stored, {int(row): reasons[bool(there[row])] for row in np.flatnonzero(~fine)}
 
 
 def export_file(

@@ -9,9 +9,10 @@ import numpy as np
 from store import zarr_blocks
 from store.backends import backend
 from store.blocks import Blocks
+from store.columns import load_column
 from store.errors import DamagedFeatures, FormatError, MissingFeatures
-from store.keys import FeatureKey, from_folder, to_folder
-from store.manifest import Manifest
+from store.keys import FeatureKey, from_folder, is_hash, to_folder
+from store.manifest import Manifest, read_manifest
 from store.root import Root
 from store.sample_files import load_samples
 from store.samples import Samples
@@ -25,9 +26,8 @@ class FeatureSet:
         self.manifest = manifest or self._read_manifest()
 
     def _read_manifest(self) -> Manifest:
-        where = f"{self.folder}/manifest.json"
         try:
-            return Manifest.from_json(self.root.get(where), f"{self.root.url}/{where}")
+            return read_manifest(self.root, self.folder)
         except FileNotFoundError:
             raise MissingFeatures(f"{self.root.url}/{self.folder} holds no committed feature set") from None
 
@@ -44,7 +44,24 @@ class FeatureSet:
 
     @cached_property
     def samples(self) -> Samples:
-        return load_samples(self.root, self.manifest.dataset, self.manifest.split, self.manifest.samples)
+        samples = load_samples(self.root, self.manifest.dataset, self.manifest.split, self.manifest.samples)
+        if len(samples) != self.shape[0]:
+            raise FormatError(
+                f"{self.root.url}/{self.folder}: the manifest says {self.shape[0]} samples, their list has "
+                f"{len(samples)}; run `python -m store verify`"
+            )
+        return samples
+
+    @cached_property
+    def checksums(self) -> np.ndarray:
+        """(blocks,) uint32: the CRC-32C of every block of features at the commit.
+
+        Raises `DamagedFeatures`: they are not those of the manifest.
+        """
+        column = load_column(self.root, f"{self.folder}/checksums")
+        if hashlib.sha256(column.tobytes()).hexdigest() != self.manifest.checksums:
+            raise self._damaged("checksums")
+        return column
 
     @cached_property
     def blocks(self) -> Blocks:
@@ -56,6 +73,7 @@ class FeatureSet:
                 f"{manifest.block_rows} rows, the array is {stored[0]} of {stored[2]} in blocks of {stored[1]}; "
                 "run `python -m store verify`"
             )
+        blocks.committed = lambda: self.checksums
         return blocks
 
     @cached_property
@@ -76,13 +94,20 @@ class FeatureSet:
         Raises `DamagedFeatures`: they are not those of the manifest.
         """
         rows = np.ascontiguousarray(self.content.read(slice(None)))
-        if hashlib.sha256(rows.tobytes()).hexdigest() != self.manifest.content:
-            raise DamagedFeatures(
-                f"{self.root.url}/{self.folder}/content is not what the manifest says: run `python -m store verify "
-                "--repair`, then the extract command again",
-                what="content does not match the manifest",
-            )
+        self.check_content(hashlib.sha256(rows.tobytes()).hexdigest())
         return rows.view(f"V{rows.shape[1]}").ravel()
+
+    def check_content(self, digest: str) -> None:
+        """Raise `DamagedFeatures` if the SHA-256 over all rows of `content` is not that of the manifest."""
+        if digest != self.manifest.content:
+            raise self._damaged("content")
+
+    def _damaged(self, what: str) -> DamagedFeatures:
+        return DamagedFeatures(
+            f"{self.root.url}/{self.folder}/{what} is not what the manifest says: run `python -m store verify "
+            "--repair`, then the extract command again",
+            what=f"{what} is not what the manifest says",
+        )
 
     @cached_property
     def bad_rows(self) -> np.ndarray:
@@ -108,12 +133,14 @@ def num_rows(rows: slice | np.ndarray, count: int) -> int:
 
 
 def candidates(root: Root, key: FeatureKey) -> dict[str, Manifest]:
-    """Every committed set of a key: fingerprint -> manifest."""
+    """Every committed set of a key: fingerprint -> manifest.
+
+    Raises `FormatError`: one is damaged, or belongs elsewhere.
+    """
     found = {}
-    for fingerprint in sorted(root.list(key.folder)):
-        where = f"{key.folder}/{fingerprint}/manifest.json"
+    for fingerprint in filter(is_hash, sorted(root.list(key.folder))):
         with suppress(FileNotFoundError):  # not committed
-            found[fingerprint] = Manifest.from_json(root.get(where), f"{root.url}/{where}")
+            found[fingerprint] = read_manifest(root, f"{key.folder}/{fingerprint}")
     return found
 
 

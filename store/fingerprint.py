@@ -12,13 +12,23 @@ RECIPE_VERSION = 1
 """Raised when the meaning of a recipe changes although its fields do not."""
 
 
-def canonical_json(value: Any) -> str:
-    """One text for equal values: sorted keys, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+SEAL = "sha256"
+"""The field in which a record, or a head's info, holds the hash of its others."""
 
 
-def sha256_json(value: Any) -> str:
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+def canonical_json(value: Any, *, nan: bool = False) -> str:
+    """One text for equal values: sorted keys, no spaces, no NaN unless `nan`."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=nan)
+
+
+def sha256_json(value: Any, *, nan: bool = False) -> str:
+    return hashlib.sha256(canonical_json(value, nan=nan).encode()).hexdigest()
+
+
+def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON values, which may hold NaN, with the hash over all of them in the field `sha256`."""
+    plain = {key: value for key, value in values.items() if key != SEAL}
+    return {**plain, SEAL: sha256_json(plain, nan=True)}
 
 
 @dataclass(frozen=True, kw_only=True)

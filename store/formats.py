@@ -1,34 +1,24 @@
-"""Files that features are exchanged in: npz, npy, HDF5, Parquet. Each is read into, and written from, named arrays.
+"""Files that features are written to: npz, npy, HDF5, Parquet, as named arrays.
 
 `features` (N, D); `ids`, `sizes` (N,); for the target column `label` the class indices `labels` (N,) and the class
-names `label_names` (C,), for `group` likewise, and `target_X`, `target_X_names` for any other column X. Of other
-people's files only the features must be there. Nothing read from a file runs code: no pickles.
+names `label_names` (C,), for `group` likewise, and `target_X`, `target_X_names` for any other column X.
 """
 
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
-from store.errors import BadValue
-from store.json_text import parse_json
+from store.foreign import pyarrow
 from store.whole import written, written_together
 
-ALIASES = {
-    "features": ("features", "all_feats", "feats", "embeddings", "embedding", "x", "X"),
-    "labels": ("labels", "all_labels", "label", "targets", "y", "class_name"),
-    "groups": ("groups", "group"),
-    "ids": ("ids", "id", "paths", "filenames"),
-}
-"""What others call our arrays."""
 PORTION = 4096
 """Rows written at a time."""
 
-Arrays = dict[str, Any]
-"""Name -> numpy array, or for `features` anything with a shape, a dtype and slices of rows."""
+Arrays = dict[str, np.ndarray]
 Portions = Iterator[np.ndarray]
 
 
@@ -50,115 +40,12 @@ def column_of(name: str) -> str | None:
     return name.removeprefix("target_") if name.startswith("target_") and not name.endswith("_names") else None
 
 
-def read_arrays(path: Path) -> Arrays:
-    """The arrays of a file, under our names.
-
-    Raises `BadValue`: no such file, a format that is not known, a file that is damaged or without features.
-    """
-    if not path.is_file():
-        raise BadValue(f"{path} is not a file")
-    reader = _by_suffix(READERS, path)
-    try:
-        found = reader(path)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, BadValue):
-            raise
-        raise BadValue(f"{path} cannot be read as {path.suffix}: {error}") from error
-    arrays = dict(found)
-    for ours, names in ALIASES.items():
-        theirs = next((name for name in names if name in arrays), None)
-        if theirs is not None:
-            arrays[ours] = arrays.pop(theirs)
-    if "features" not in arrays:
-        have = ", ".join(found) or "nothing"
-        raise BadValue(f"{path} has no array `features` (or {', '.join(ALIASES['features'][1:])}); it has: {have}")
-    count = arrays.pop("count", None)
-    return arrays if count is None else _cut(arrays, int(np.asarray(count).ravel()[0]), path)
-
-
-def _cut(arrays: Arrays, count: int, path: Path) -> Arrays:
-    """The few-shot layout: rows from `count` on are padding, zeros that are no features."""
-    rows = arrays["features"].shape[0]
-    if not 0 <= count <= rows:
-        raise BadValue(f"{path}: count is {count}, but there are {rows} rows")
-    cut = {name: array[:count] for name, array in arrays.items() if len(array) == rows and name != "features"}
-    return {**arrays, **cut, "features": arrays["features"][:count]}
-
-
-def _by_suffix(table: Mapping[str, Any], path: Path) -> Any:
-    suffix = path.suffix.lower()
-    if suffix not in table:
-        raise BadValue(f"{path}: the format is told by the suffix, one of {', '.join(table)}")
-    return table[suffix]
-
-
-def _read_npz(path: Path) -> Arrays:
-    with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
-
-
-def _read_npy(path: Path) -> Arrays:
-    """The features, and what lies beside them: X.npy, X.labels.npy, X.ids.npy, ..."""
-    arrays: Arrays = {"features": np.load(path, mmap_mode="r", allow_pickle=False)}
-    for beside in sorted(path.parent.glob(f"{path.stem}.*.npy")):
-        arrays[beside.name.removeprefix(f"{path.stem}.").removesuffix(".npy")] = np.load(beside, allow_pickle=False)
-    return arrays
-
-
-def _read_hdf5(path: Path) -> Arrays:
-    import h5py
-
-    file = h5py.File(path, "r")  # stays open as long as its datasets are used
-    arrays: Arrays = {}
-    for name, data in file.items():
-        if isinstance(data, h5py.Dataset):
-            is_text = h5py.check_string_dtype(data.dtype) is not None
-            whole = name not in ALIASES["features"]
-            arrays[name] = np.array(data.asstr()[:], str) if is_text else data[:] if whole else data
-    return arrays
-
-
-def _parquet() -> Any:
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise BadValue("Parquet needs pyarrow: pip install 'motherlode[report]'") from error
-    return pyarrow
-
-
-def _read_parquet(path: Path) -> Arrays:
-    pa = _parquet()
-    try:
-        table = pa.parquet.read_table(path)
-    except pa.ArrowException as error:
-        raise BadValue(f"{path} cannot be read as .parquet: {error}") from error
-    arrays: Arrays = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type):
-            lengths = np.unique(pa.compute.list_value_length(column).to_numpy())
-            if column.null_count or len(lengths) > 1:
-                raise BadValue(f"{path}: the rows of {name} have {lengths.tolist()} values; features have D")
-            flat = pa.compute.list_flatten(column).to_numpy()
-            arrays[name] = flat.reshape(len(column), -1)
-        else:
-            values = column.to_numpy()
-            arrays[name] = np.array(values, str) if values.dtype == object else values
-    for name, texts in parse_json((table.schema.metadata or {}).get(b"motherlode", b"{}")).items():
-        arrays[name] = np.array(texts, str)
-    return arrays
-
-
-READERS: dict[str, Callable[[Path], Arrays]] = {
-    ".npz": _read_npz, ".npy": _read_npy, ".h5": _read_hdf5, ".hdf5": _read_hdf5, ".parquet": _read_parquet,
-}  # fmt: skip
-
-
 def write_arrays(path: Path, portions: Portions, shape: tuple[int, int], dtype: np.dtype, columns: Arrays) -> None:
     """Write (N, D) features, given in portions of rows, and the columns beside them: whole or not at all.
 
-    Raises `BadValue`: a format that is not known, or the file cannot be written; what was there is untouched.
+    `path` ends as one of `WRITERS`. Raises `BadValue`: the file cannot be written; what was there is untouched.
     """
-    writer = _by_suffix(WRITERS, path)
+    writer = WRITERS[path.suffix.lower()]
     writer(path, portions, shape, dtype, columns)
 
 
@@ -203,13 +90,17 @@ def _write_hdf5(path: Path, portions: Portions, shape: tuple[int, int], dtype: n
 
 
 def _write_parquet(path: Path, portions: Portions, shape: tuple[int, int], dtype: np.dtype, columns: Arrays) -> None:
-    pa = _parquet()
+    pa = pyarrow()
     names = {name: array.tolist() for name, array in columns.items() if len(array) != shape[0] or _is_names(name)}
     rows = {name: array for name, array in columns.items() if name not in names}
     kind = pa.list_(pa.from_numpy_dtype(dtype), shape[1])
     fields = [(name, pa.string() if a.dtype.kind == "U" else pa.from_numpy_dtype(a.dtype)) for name, a in rows.items()]
     schema = pa.schema([*fields, ("features", kind)], {"motherlode": json.dumps(names)})
-    with written(path) as file, pa.parquet.ParquetWriter(file, schema, compression="none") as writer:
+    options = {"compression": "none", "write_page_checksum": True}
+    with (
+        written(path) as file,
+        pa.parquet.ParquetWriter(file, schema, **options) as writer,
+    ):
         row = 0
         for x in portions:
             features = pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), shape[1])

@@ -1,7 +1,9 @@
 """Heads on disk: one linear map each, `heads/<id>.npz`; arrays and one JSON text, nothing that could run code."""
 
+import hashlib
 import io
 import json
+import logging
 import secrets
 import zipfile
 from collections.abc import Mapping
@@ -11,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from store.errors import FormatError, MissingFeatures
+from store.fingerprint import SEAL, sealed, sha256_json
 from store.json_text import parse_json
 from store.keys import check_name, to_folder
 from store.root import Root
 
+log = logging.getLogger("store")
 FORMAT = 1
 
 
@@ -33,12 +37,13 @@ class StoredHead:
 
 
 def save_head(root: Root, head: StoredHead, name: str | None = None) -> str:
-    """Store a head, under `name` (in place of what was there) or a new id; returns that."""
+    """Store a head and a hash over it, under `name` (in place of what was there) or a new id; returns that."""
     name = name or secrets.token_hex(4)
-    text = json.dumps({"format": FORMAT, **head.info}).encode()
     buffer = io.BytesIO()
     arrays = {f"step.{key}": np.asarray(value) for key, value in head.arrays.items()}
     arrays["weight"], arrays["bias"] = np.asarray(head.weight, np.float32), np.asarray(head.bias, np.float32)
+    info = json.loads(json.dumps({"format": FORMAT, **head.info}))  # as a reader will see it
+    text = json.dumps(sealed({**info, "id": name, "arrays": _hashes(arrays)})).encode()
     arrays["info"] = np.frombuffer(text, np.uint8)
     np.savez(buffer, allow_pickle=False, **arrays)
     root.put(_key(name), buffer.getvalue())
@@ -46,10 +51,18 @@ def save_head(root: Root, head: StoredHead, name: str | None = None) -> str:
 
 
 def load_head(root: Root, name: str) -> StoredHead:
-    """Read a head. Never unpickles.
+    """Read a head. Never unpickles. One of an earlier version, which kept no hash of it, is told and read.
 
-    Raises `MissingFeatures`: no head of that id; `FormatError`: not a head, or one of a newer version.
+    Raises `MissingFeatures`: no head of that id; `FormatError`: not a head, another or a changed one, a newer version.
     """
+    head, checked = read_head(root, name)
+    if not checked:
+        log.warning("head %s is of an earlier version, which kept no hash of it: it is applied unchecked", name)
+    return head
+
+
+def read_head(root: Root, name: str) -> tuple[StoredHead, bool]:
+    """`load_head` without words: the head, and whether its hash was there and right."""
     where = f"{root.url}/{_key(name)}"
     try:
         data = root.get(_key(name))
@@ -67,11 +80,25 @@ def load_head(root: Root, name: str) -> StoredHead:
             raise ValueError(f"weight {weight.shape} and bias {bias.shape} do not fit")  # noqa: TRY301
         if info["format"] > FORMAT:
             raise FormatError(f"{where} has format {info['format']}, this version reads up to {FORMAT}")
+        checked = SEAL in info
+        if checked and info.get("id") != name:
+            raise ValueError(f"it is the head {info.get('id')!r}, which cannot be renamed")  # noqa: TRY301
+        if checked and (info != sealed(info) or info["arrays"] != _hashes({**arrays, "weight": weight, "bias": bias})):
+            raise ValueError("it was changed after it was written")  # noqa: TRY301
     except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         why = "" if "pickle" in str(error) else f" ({error})"  # numpy's advice there is to load it unsafely
-        raise FormatError(f"{where} is not a head{why}") from error
+        raise FormatError(f"{where} is not a head{why}: restore it, or probe again") from error
+    info = {key: value for key, value in info.items() if key not in (SEAL, "id", "arrays")}
     steps = {key.removeprefix("step."): value for key, value in arrays.items()}
-    return StoredHead(weight=weight, bias=bias, arrays=steps, info=info)
+    return StoredHead(weight=weight, bias=bias, arrays=steps, info=info), checked
+
+
+def _hashes(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """SHA-256 of each array's dtype, shape and values."""
+    return {
+        name: sha256_json([a.dtype.str, list(a.shape), hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest()])
+        for name, a in arrays.items()
+    }
 
 
 def _key(name: str) -> str:

@@ -18,7 +18,7 @@ from store.blocks import Blocks
 from store.errors import FormatError, MissingFeatures, NewerFormat, UserError
 from store.json_text import parse_json
 from store.keys import FeatureKey, from_folder, is_hash
-from store.manifest import Manifest
+from store.manifest import Manifest, read_manifest
 from store.root import Root
 
 COMMITTED, WRITING, UNFINISHED, DAMAGED, NEWER = "committed", "writing", "unfinished", "damaged", "newer"
@@ -127,7 +127,7 @@ def _matches(pattern: str, key: FeatureKey, fingerprint: str) -> bool:
 def _look(root: Root, key: FeatureKey, fingerprint: str) -> StoredSet:
     folder = f"{key.folder}/{fingerprint}"
     try:
-        manifest = Manifest.from_json(root.get(f"{folder}/manifest.json"), f"{root.url}/{folder}/manifest.json")
+        manifest = read_manifest(root, folder)
     except FileNotFoundError:
         return _look_at_half(root, key, fingerprint)
     except UserError as error:

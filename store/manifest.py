@@ -8,7 +8,8 @@ from typing import Any
 from store.errors import FormatError, NewerFormat
 from store.fingerprint import sha256_json
 from store.json_text import parse_json
-from store.keys import FeatureKey
+from store.keys import FeatureKey, from_folder
+from store.root import Root
 
 FORMAT = 1
 """The on-disk format, docs/FORMAT.md. A reader refuses a higher number."""
@@ -82,4 +83,23 @@ class Manifest:
             raise FormatError(f"{where} has missing or unknown fields: {odd}")
         if values["fingerprint"] != sha256_json(values["parts"]):
             raise FormatError(f"{where}: fingerprint {values['fingerprint']} does not belong to its parts")
+        if values["samples"] != values["parts"].get("samples"):
+            raise FormatError(f"{where}: samples {values['samples']} are not those of the fingerprint")
         return Manifest(**values)
+
+
+def read_manifest(root: Root, folder: str) -> Manifest:
+    """The manifest of a feature set in `folder`, whose place it has to name.
+
+    Raises `FileNotFoundError`: not committed; `FormatError`: damaged, or that of another set; `NewerFormat`.
+    """
+    where = f"{root.url}/{folder}/manifest.json"
+    manifest = Manifest.from_json(root.get(f"{folder}/manifest.json"), where)
+    if f"{manifest.key.folder}/{manifest.fingerprint}" != folder:
+        dataset, split, backbone, fingerprint = map(from_folder, folder.split("/")[1:])
+        raise FormatError(
+            f"{where} belongs to {manifest.key}@{manifest.fingerprint[:8]}: sets cannot be renamed or copied inside a "
+            f"store. Put it back, or `python -m store rm {dataset}/{split}/{backbone}@{fingerprint[:8]}` and extract "
+            "again"
+        )
+    return manifest

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from store.fingerprint import SEAL, sealed
 from store.json_text import parse_json
 from store.keys import check_name
 from store.root import Root
@@ -43,8 +44,9 @@ class Record:
 
 
 def write_record(root: Root, record: Record) -> Record:
-    """Store a record; returns it, for its id."""
-    root.put(record.key, json.dumps(asdict(record), indent=1, default=_plain).encode())
+    """Store a record and the hash over it; returns it, for its id."""
+    values = json.loads(json.dumps(asdict(record), default=_plain))  # as a reader will see it
+    root.put(record.key, json.dumps(sealed(values), indent=1).encode())
     return record
 
 
@@ -55,22 +57,48 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} does not belong in a record")
 
 
-def read_records(root: Root, kind: str, skipped: list[tuple[str, str]] | None = None) -> Iterator[Record]:
-    """Every record of a kind, oldest first; one that cannot be read is logged and skipped.
+def read_records(
+    root: Root, kind: str, skipped: list[tuple[str, str]] | None = None, unchecked: list[str] | None = None
+) -> Iterator[Record]:
+    """Every record of a kind, oldest first; one that cannot be read, or was changed, is logged and skipped.
 
     Args:
         skipped: where to note (key, why) of those, instead of logging them.
+        unchecked: where to note the keys of records of earlier versions, which kept no hash, instead of logging them.
     """
-    found = sorted(root.list(f"records/{kind}").items())
-    keys = [f"records/{kind}/{name}" for name, size in found if size is not None and not name.startswith(".")]
+    found = {name: size for name, size in sorted(root.list(f"records/{kind}").items()) if not name.startswith(".")}
+    keys = [f"records/{kind}/{name}" for name, size in found.items() if size is not None]
+    old, odd = list[str](), [] if skipped is None else skipped
+    odd += [(f"records/{kind}/{name}", "a folder") for name in found if f"records/{kind}/{name}" not in keys]
     for key, text in zip(keys, _get_all(root, keys), strict=True):
         try:
-            yield _parse(text)
+            record, checked = _parse(text)
+            if record.key != key:
+                raise ValueError(f"it is that of {record.key}, which cannot be renamed or copied")  # noqa: TRY301
         except ValueError as error:
-            if skipped is None:
-                log.warning("%s/%s is skipped: not a record (%s)", root.url, key, error)
-            else:
-                skipped.append((key, str(error)))
+            odd.append((key, str(error)))
+            continue
+        if not checked:
+            old.append(key)
+        yield record
+    if skipped is None:
+        for key, why in odd:
+            log.warning("%s/%s is skipped: %s. Restore it, or remove it and run its command again", root.url, key, why)
+    if unchecked is None:
+        tell_unchecked(root, old)
+    else:
+        unchecked += old
+
+
+def tell_unchecked(root: Root, keys: Sequence[str]) -> None:
+    """Log, in one line, that records of earlier versions were read."""
+    if keys:
+        log.warning(
+            "%s: %d records, first %s, are of an earlier version, which kept no hash of them: they are read unchecked",
+            root.url,
+            len(keys),
+            keys[0],
+        )
 
 
 def _get_all(root: Root, keys: Sequence[str]) -> Iterator[bytes]:
@@ -89,16 +117,22 @@ def _get(root: Root, key: str) -> bytes:
         return b""
 
 
-def _parse(text: bytes) -> Record:
-    """Raises `ValueError`: not a record."""
-    values = parse_json(text)
+def _parse(text: bytes) -> tuple[Record, bool]:
+    """The record, and whether its hash was there and right. Raises `ValueError`: not a record, or changed."""
+    try:
+        values = parse_json(text)
+    except ValueError as error:
+        raise ValueError(f"not a record ({error})") from error
     missing = _FIELDS.keys() - values.keys() if isinstance(values, dict) else set(_FIELDS)
     if missing:
-        raise ValueError(f"fields are missing: {', '.join(sorted(missing))}")
+        raise ValueError(f"not a record (fields are missing: {', '.join(sorted(missing))})")
+    checked = SEAL in values or bool(values.keys() - _FIELDS.keys())  # before there was a hash, there were these fields
+    if checked and values != sealed(values):
+        raise ValueError("it was changed after it was written")
     odd = [name for name, kind in _FIELDS.items() if not isinstance(values[name], kind)]
     if odd:
-        raise ValueError(f"fields of another type: {', '.join(odd)}")
-    return Record(**{name: values[name] for name in _FIELDS})
+        raise ValueError(f"not a record (fields of another type: {', '.join(odd)})")
+    return Record(**{name: values[name] for name in _FIELDS}), checked
 
 
 _FIELDS: dict[str, type] = {

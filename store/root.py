@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from store.errors import BadValue
+from store.errors import BadValue, RootError
 from store.keys import user_path
+from store.tables import bytes_text
 
 DEFAULT_ROOT = "data/features"
 
@@ -96,3 +97,13 @@ def open_root(url: str | Path | None = None) -> Root:
     from store.local import LocalRoot
 
     return LocalRoot(user_path(url))
+
+
+def check_room(root: Root, needed: int, advice: str = "") -> None:
+    """Raise `RootError` where the disk cannot hold so many bytes."""
+    free = root.free_bytes()
+    if free is not None and needed > free:
+        raise RootError(
+            f"store {root.url}: the features need {bytes_text(needed)}, but {bytes_text(free)} are free; "
+            f"free some room, or give another --store{advice}"
+        )

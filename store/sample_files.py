@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import overload
@@ -20,23 +20,46 @@ from store.samples import CHUNK, Samples, Targets
 
 log = logging.getLogger("store")
 
+_MEND = "run `python -m store verify --repair`, then the extract command again"
+
 
 class Ids(Sequence[str]):
     """Sample ids on disk as one UTF-8 text and its offsets: read where they are asked for."""
 
-    def __init__(self, text: Blocks, offsets: Blocks) -> None:
-        self._text, self._offsets = text, offsets
+    def __init__(self, text: Blocks, offsets: Blocks, check: Callable[["Ids"], None] | None = None) -> None:
+        self._text, self._offsets, self._check = text, offsets, check
 
     def __len__(self) -> int:
         return self._offsets.shape[0] - 1
 
+    @property
+    def whole(self) -> bool:
+        """Whether the offsets end where the text does."""
+        end = int(self._offsets.read(slice(len(self), len(self) + 1))[0])
+        return self._text.shape[0] == max(1, end)
+
+    def check(self, *, whole: bool = False) -> None:
+        """Compare the list with what it is named by, once; a very long one only if it is read `whole` anyway.
+
+        Raises `DamagedFeatures`.
+        """
+        if self._check is not None and (whole or len(self) <= CHUNK):
+            self._check(Ids(self._text, self._offsets))
+            self._check = None
+
     def _range(self, start: int, stop: int) -> list[str]:
         if stop <= start:
             return []
+        self.check()
         edges = self._offsets.read(slice(start, stop + 1))
+        if edges[0] < 0 or edges[-1] > self._text.shape[0] or (edges[1:] < edges[:-1]).any():
+            raise _damaged(self._offsets, "it does not ascend within the text of the ids")
         text = self._text.read(slice(int(edges[0]), int(edges[-1]))).tobytes()
         base = int(edges[0])
-        return [text[low - base : high - base].decode() for low, high in pairwise(edges)]
+        try:
+            return [text[low - base : high - base].decode() for low, high in pairwise(edges)]
+        except UnicodeDecodeError as error:
+            raise _damaged(self._text, str(error)) from error
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -52,15 +75,16 @@ class Ids(Sequence[str]):
         return self._range(index, index + 1)[0]
 
     def __iter__(self) -> Iterator[str]:
+        self.check(whole=True)
         for start in range(0, len(self), CHUNK):
             yield from self._range(start, min(start + CHUNK, len(self)))
 
 
 class _StoredTargets(Mapping[str, Targets]):
-    """Target columns on disk, loaded when asked for."""
+    """Target columns on disk, loaded and compared with their hash when asked for."""
 
-    def __init__(self, root: Root, below: str) -> None:
-        self._root, self._below = root, below
+    def __init__(self, root: Root, below: str, count: int) -> None:
+        self._root, self._below, self._count = root, below, count
         self._loaded: dict[str, Targets] = {}
 
     @cached_property
@@ -71,16 +95,22 @@ class _StoredTargets(Mapping[str, Targets]):
         if column not in self._names:
             raise KeyError(column)
         if column not in self._loaded:
-            below = f"{self._below}/{to_folder(column)}"
-            try:
-                current = f"{below}/{check_name('targets', self._root.get(f'{below}/current').decode())}"
-                classes = parse_json(self._root.get(f"{current}/classes.json"))
-            except (FileNotFoundError, ValueError) as error:
-                raise DamagedFeatures(
-                    f"{self._root.url}/{below} is damaged ({error}): run the extract command again to write it"
-                ) from error
-            self._loaded[column] = Targets(column, tuple(classes), load_column(self._root, f"{current}/index"))
+            self._loaded[column] = self._load(column)
         return self._loaded[column]
+
+    def _load(self, column: str) -> Targets:
+        below = f"{self._below}/{to_folder(column)}"
+        try:
+            current = check_name("targets", self._root.get(f"{below}/current").decode())
+            classes = parse_json(self._root.get(f"{below}/{current}/classes.json"))
+            index = load_column(self._root, f"{below}/{current}/index")
+            targets = Targets(column, tuple(classes), index)
+            if targets.hash != current or len(index) != self._count:
+                raise ValueError("it is not what its hash says")  # noqa: TRY301
+        except (FileNotFoundError, ValueError, TypeError, DamagedFeatures) as error:
+            why = error.what if isinstance(error, DamagedFeatures) else error
+            raise DamagedFeatures(f"{self._root.url}/{below} is damaged ({why}): {_MEND}") from error
+        return targets
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -92,26 +122,48 @@ class _StoredTargets(Mapping[str, Targets]):
 class StoredSamples(Samples):
     """`Samples` whose columns stay on disk until they are asked for."""
 
-    def __init__(self, root: Root, dataset: str, split: str, samples_id: str, below: str, replaced: str = "") -> None:
+    ids: Ids
+
+    def __init__(self, root: Root, dataset: str, split: str, samples_id: str, count: int, replaced: str = "") -> None:
+        below = samples_folder(dataset, split, samples_id)
         text, offsets = (zarr_blocks.open_blocks(root, f"{below}/{name}") for name in ("ids", "offsets"))
-        targets = _StoredTargets(root, f"{below}/targets")
-        self.__dict__.update(dataset=dataset, split=split, ids=Ids(text, offsets), targets=targets, replaced=replaced)
-        self.__dict__.update(id=samples_id)  # the folder's name; `store verify` hashes the ids again
+        if offsets.shape != (count + 1,):
+            raise _damaged(offsets, f"it is for {offsets.shape[0] - 1} samples, samples.json says {count}")
+        targets = _StoredTargets(root, f"{below}/targets", count)
+        self.__dict__.update(dataset=dataset, split=split, ids=Ids(text, offsets, self._check), targets=targets)
+        self.__dict__.update(id=samples_id, replaced=replaced)  # the folder's name
         self.__dict__.update(_root=root, _below=below)
 
     @cached_property
     def sizes(self) -> np.ndarray:
+        self.ids.check()
+        return self._sizes
+
+    @cached_property
+    def _sizes(self) -> np.ndarray:
         return load_column(self.__dict__["_root"], f"{self.__dict__['_below']}/sizes")
+
+    def _check(self, ids: Ids) -> None:
+        """Hash the ids and sizes again: their hash is the list's name."""
+        try:
+            again = Samples(self.dataset, self.split, ids, self._sizes, replaced=self.replaced)
+            same = ids.whole and again.id == self.id
+        except BadValue:
+            same = False
+        if not same:
+            where = f"{self.__dict__['_root'].url}/{self.__dict__['_below']}"
+            raise DamagedFeatures(f"{where} lists other samples than its name says: {_MEND}")
 
 
 def samples_folder(dataset: str, split: str, samples_id: str) -> str:
     return f"samples/{to_folder(dataset)}/{to_folder(split)}/{samples_id}"
 
 
-def save_samples(root: Root, samples: Samples) -> str:
+def save_samples(root: Root, samples: Samples, *, relabel: bool = True) -> str:
     """Write ids and sizes once, and make these targets the current ones; returns the folder.
 
-    Raises `BadValue`: no samples, or an id that occurs twice.
+    Raises `BadValue`: no samples, or an id that occurs twice; not `relabel`, and a column has other targets already,
+    those of a process that writes at the same time too.
     """
     if not len(samples):
         raise BadValue(f"{samples.dataset}/{samples.split} has no samples")
@@ -130,7 +182,12 @@ def save_samples(root: Root, samples: Samples) -> str:
     if isinstance(samples, StoredSamples):
         return below
     for name, column in samples.targets.items():
-        _save_targets(root, f"{below}/targets/{to_folder(name)}", column)
+        if _save_targets(root, f"{below}/targets/{to_folder(name)}", column, relabel=relabel):
+            continue
+        raise BadValue(
+            f"{samples.dataset}/{samples.split} has these samples with another {name!r}: --relabel replaces the stored "
+            "targets"
+        )
     return below
 
 
@@ -157,21 +214,21 @@ def _save_text(root: Root, prefix: str, ids: Sequence[str], offsets: np.ndarray)
         column.write_block(block, np.frombuffer(text[cut : cut + len(span)], np.uint8))
 
 
-def _save_targets(root: Root, below: str, column: Targets) -> None:
+def _save_targets(root: Root, below: str, column: Targets, *, relabel: bool) -> bool:
+    """Whether these targets are the current ones now."""
     if root.size(f"{below}/{column.hash}/classes.json") is None:
         save_column(root, f"{below}/{column.hash}/index", column.index, "sample")
         root.put(f"{below}/{column.hash}/classes.json", json.dumps(list(column.classes)).encode())
-    try:
-        current = root.get(f"{below}/current").decode()
-    except FileNotFoundError:
-        current = ""
-    if current != column.hash:
-        root.put(f"{below}/current", column.hash.encode())
-        if current:
-            log.warning("%s: the targets are others than before, these are used from now on", from_folder(below))
+    data = column.hash.encode()
+    if root.put_new(f"{below}/current", data) or root.get(f"{below}/current") == data:
+        return True
+    if relabel:
+        root.put(f"{below}/current", data)
+        log.warning("%s: the targets are others than before, these are used from now on", from_folder(below))
+    return relabel
 
 
-def load_samples(root: Root, dataset: str, split: str, samples_id: str) -> Samples:
+def load_samples(root: Root, dataset: str, split: str, samples_id: str) -> StoredSamples:
     """Open a stored list of samples; ids, sizes and targets are read when asked for.
 
     Raises `MissingFeatures`, `DamagedFeatures`, `FormatError`.
@@ -185,4 +242,11 @@ def load_samples(root: Root, dataset: str, split: str, samples_id: str) -> Sampl
         header = None
     if not isinstance(header, dict) or header.get("format") != 1:
         raise FormatError(f"{root.url}/{below}/samples.json is not of format 1, which is what this version reads")
-    return StoredSamples(root, dataset, split, samples_id, below, str(header.get("replaced", "")))
+    count = header.get("num_samples")
+    if header.get("id") != samples_id or not isinstance(count, int):
+        raise DamagedFeatures(f"{root.url}/{below}/samples.json is that of another list: {_MEND}")
+    return StoredSamples(root, dataset, split, samples_id, count, str(header.get("replaced", "")))
+
+
+def _damaged(column: Blocks, why: str) -> DamagedFeatures:
+    return DamagedFeatures(f"{column.root.url}/{column.prefix} is damaged ({why}): {_MEND}")

@@ -3,15 +3,19 @@
 torch.save's two forms (zip, and the older one of torch before 1.6), `.safetensors`, and numpy's `.npz`.
 """
 
+import io
+import math
 import struct
 import zipfile
+from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+import numpy as np
 import torch
 
-from extract.checkpoints.stored import StoredTensor, contiguous_stride
-from extract.checkpoints.unpickle import Reader, settle
+from extract.checkpoints.stored import Span, StoredTensor, checked_span, contiguous_stride
+from extract.checkpoints.unpickle import Reader, Storage, settle
 from store.errors import BadValue, UserError
 from store.json_text import parse_json
 
@@ -26,10 +30,24 @@ SAFETENSORS_DTYPES = {
     "I32": torch.int32,
     "I16": torch.int16,
     "I8": torch.int8,
+    "U64": torch.uint64,
+    "U32": torch.uint32,
+    "U16": torch.uint16,
     "U8": torch.uint8,
     "BOOL": torch.bool,
+    "C64": torch.complex64,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
 }
-NPY_DTYPES = {"<f4": torch.float32, "<f2": torch.float16, "<f8": torch.float64, "<i8": torch.int64, "<i4": torch.int32}
+NPY_DTYPES = {
+    np.dtype(name).str: getattr(torch, name)
+    for name in (
+        *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+        "float16",
+        "float32",
+        "float64",
+    )
+}
 
 
 def open_container(path: Path) -> Any:
@@ -39,8 +57,7 @@ def open_container(path: Path) -> Any:
     try:
         if start.startswith(b"PK\x03\x04"):
             with zipfile.ZipFile(path) as archive:
-                pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-                return _open_torch_zip(path, archive, pickles[0]) if pickles else _open_npz(path, archive)
+                return _open_zip(path, archive)
         if start.startswith(LEGACY_START):
             return _open_torch_legacy(path)
         if path.suffix == ".safetensors":
@@ -58,24 +75,54 @@ def _what(start: bytes) -> str:
     return "torch.save, .safetensors and .npz files are read"
 
 
-def _record(archive: zipfile.ZipFile, file: IO[bytes], name: str) -> tuple[int, int]:
-    """Offset and size of an uncompressed member's bytes."""
+def _open_zip(path: Path, archive: zipfile.ZipFile) -> Any:
+    names = archive.namelist()
+    if len(set(names)) < len(names):
+        raise BadValue(f"{path}: two of its members have one name; fetch it again")
+    pickles = [name for name in names if name.endswith("/data.pkl")]
+    return _open_torch_zip(path, archive, pickles[0]) if pickles else _open_npz(path, archive)
+
+
+def _record(path: Path, archive: zipfile.ZipFile, name: str) -> Span:
+    """An uncompressed member's bytes. torch can be told to write no checksums; then all of them are 0."""
     info = archive.getinfo(name)
     if info.compress_type != zipfile.ZIP_STORED:
-        raise BadValue(f"{archive.filename}: {name} is compressed, as torch.save and numpy.savez never write it")
-    file.seek(info.header_offset)
-    header = file.read(30)
-    name_size, extra_size = struct.unpack("<HH", header[26:30])
-    return info.header_offset + 30 + name_size + extra_size, info.file_size
+        raise BadValue(f"{path}: {name} is compressed, as torch.save and numpy.savez never write it")
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        name_size, extra_size = struct.unpack("<HH", file.read(30)[26:])
+        called = file.read(name_size)
+    if info.orig_filename not in (called.decode("utf-8", "replace"), called.decode("cp437")):
+        raise BadValue(f"{path}: {name} is called {called!r} in its place, the file is damaged; fetch it again")
+    start = info.header_offset + 30 + name_size + extra_size
+    if not any(member.CRC for member in archive.infolist()):
+        return Span(start, info.file_size)
+    return checked_span(path, name, start, info.file_size, info.CRC)
+
+
+def _read(path: Path, span: Span) -> bytes:
+    span.check()
+    with path.open("rb") as file:
+        file.seek(span.offset)
+        return file.read(span.size)
 
 
 def _open_torch_zip(path: Path, archive: zipfile.ZipFile, pickled: str) -> Any:
-    folder = pickled.removesuffix("data.pkl")
-    if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
+    folder, names = pickled.removesuffix("data.pkl"), set(archive.namelist())
+    if f"{folder}constants.pkl" in names:
+        raise BadValue(
+            f"{path}: a TorchScript archive, a network with its code: write a function that returns torch.jit.load of "
+            "it and name it as --backbone module:function, without --weights; or save its state_dict() for --weights"
+        )
+    if (order := f"{folder}byteorder") in names and _read(path, _record(path, archive, order)) != b"little":
         raise BadValue(f"{path}: written on a big-endian machine, which is not supported")
-    with path.open("rb") as raw, archive.open(pickled) as file:
-        tree = Reader(file, path).load()
-        return settle(tree, path, lambda storage: _record(archive, raw, f"{folder}data/{storage.key}"))
+
+    @cache
+    def place(storage: Storage) -> Span:
+        return _record(path, archive, f"{folder}data/{storage.key}")
+
+    tree = Reader(io.BytesIO(_read(path, _record(path, archive, pickled))), path).load()
+    return settle(tree, path, place)
 
 
 def _open_torch_legacy(path: Path) -> Any:
@@ -86,33 +133,46 @@ def _open_torch_legacy(path: Path) -> Any:
             Reader(file, path).load()
         reader = Reader(file, path)
         tree, keys = reader.load(), Reader(file, path).load()
-        places: dict[str, tuple[int, int]] = {}
+        places: dict[str, Span] = {}
         for key in keys:
             head = file.read(8)
             size = struct.unpack("<q", head)[0] * reader.storages[key].dtype.itemsize if len(head) == 8 else -1
-            places[key] = (file.tell(), size)
+            places[key] = Span(file.tell(), size)
             if size < 0 or file.seek(size, 1) > end:
                 raise BadValue(f"{path}: the file ends too early, it is not whole; fetch it again")
     return settle(tree, path, lambda storage: places[storage.key])
 
 
 def _open_safetensors(path: Path) -> dict[str, StoredTensor]:
-    """8 bytes of header length, a JSON header, the data: https://github.com/huggingface/safetensors, "Format"."""
+    """8 bytes of header length, a JSON header, the data: https://github.com/huggingface/safetensors, "Format".
+
+    As strict as the library: the tensors fill the rest of the file, each its own part of it.
+    """
     end = path.stat().st_size
     with path.open("rb") as file:
-        length = struct.unpack("<Q", file.read(8))[0]
-        header = parse_json(file.read(length)) if length <= end else None
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else end
+        header = parse_json(file.read(length)) if length <= end - 8 else None
     if not isinstance(header, dict):
         raise BadValue(f"{path}: not a .safetensors file: its header is {length} bytes long, the file {end}")
-    tensors = {}
+    tensors, parts = {}, []
     for name, entry in header.items():
         if name != "__metadata__":
-            first, last = entry["data_offsets"]
-            shape = tuple(entry["shape"])
-            dtype = SAFETENSORS_DTYPES[entry["dtype"]]
-            if not 0 <= first <= last <= end - 8 - length:
+            shape, kind, (first, last) = tuple(entry["shape"]), entry["dtype"], entry["data_offsets"]
+            if not all(type(n) is int and n >= 0 for n in (*shape, first, last)) or not isinstance(kind, str):
+                raise BadValue(f"{path}: {name} has shape {shape} at bytes {first} to {last}: fetch it again")
+            if last > end - 8 - length:
                 raise BadValue(f"{path}: {name} lies beyond the end of the file, it is not whole; fetch it again")
+            dtype = SAFETENSORS_DTYPES.get(kind, kind)
+            if isinstance(dtype, torch.dtype) and last - first != math.prod(shape) * dtype.itemsize:
+                raise BadValue(f"{path}: {name}, {kind} of {shape}, has {last - first} bytes; fetch it again")
+            parts.append((first, last, name))
             tensors[name] = StoredTensor(path, 8 + length + first, last - first, dtype, shape, contiguous_stride(shape))
+    reached = 0
+    for first, last, name in [*sorted(parts), (end - 8 - length, end, "its end")]:
+        if first != reached:
+            raise BadValue(f"{path}: {name} begins at byte {first} of the data, not at {reached}; fetch it again")
+        reached = last
     return tensors
 
 
@@ -120,17 +180,20 @@ def _open_npz(path: Path, archive: zipfile.ZipFile) -> dict[str, StoredTensor]:
     from numpy.lib import format as npy
 
     tensors = {}
-    with path.open("rb") as raw:
-        for member in archive.namelist():
-            offset, size = _record(archive, raw, member)
-            with archive.open(member) as file:
-                version = npy.read_magic(file)
-                read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-                shape, fortran, dtype = read(file)
-                start = file.tell()
-            if dtype.str not in NPY_DTYPES:
-                raise BadValue(f"{path}: {member} holds {dtype}, not numbers")
-            stride = contiguous_stride(shape[::-1])[::-1] if fortran else contiguous_stride(shape)
-            name = member.removesuffix(".npy")
-            tensors[name] = StoredTensor(path, offset + start, size - start, NPY_DTYPES[dtype.str], shape, stride)
+    for member in archive.namelist():
+        offset, size, check = _record(path, archive, member)
+        with path.open("rb") as file:
+            file.seek(offset)
+            version = npy.read_magic(file)
+            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            shape, fortran, dtype = read(file)
+            start = file.tell() - offset
+        if dtype.str not in NPY_DTYPES:
+            raise BadValue(f"{path}: {member} holds {dtype}, not numbers of a kind that is read here")
+        if size - start != math.prod(shape) * dtype.itemsize:
+            raise BadValue(f"{path}: {member}, {dtype} of {shape}, has {size - start} bytes; fetch it again")
+        stride = contiguous_stride(shape[::-1])[::-1] if fortran else contiguous_stride(shape)
+        dtype = NPY_DTYPES[dtype.str]
+        name = member.removesuffix(".npy")
+        tensors[name] = StoredTensor(path, offset + start, size - start, dtype, shape, stride, check)
     return tensors

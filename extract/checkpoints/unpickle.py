@@ -15,7 +15,7 @@ from typing import IO, Any, NamedTuple
 
 import torch
 
-from extract.checkpoints.stored import StoredTensor
+from extract.checkpoints.stored import Span, StoredTensor
 from store.errors import BadValue
 
 STORAGE_DTYPES = {
@@ -29,9 +29,11 @@ STORAGE_DTYPES = {
     "CharStorage": torch.int8,
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
     "UntypedStorage": torch.uint8,
 }
-DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in STORAGE_DTYPES.values()}
+DTYPES = {name: value for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
 BUILTINS = ("builtins", "__builtin__", "commands", "cPickle")
 """Names of Python 2 too."""
 HARMLESS = frozenset(
@@ -50,8 +52,8 @@ class Storage(NamedTuple):
     elements: int
 
 
-Place = Callable[[Storage], tuple[int, int]]
-"""Where a storage's bytes lie in the file: (offset, size)."""
+Place = Callable[[Storage], Span]
+"""Where a storage's bytes lie in the file."""
 
 
 class Inert:
@@ -133,19 +135,39 @@ class Reader(pickle.Unpickler):
             "_rebuild_tensor_v3": self._rebuild_tensor_v3,
             "_rebuild_parameter": self._rebuild_parameter,
             "_rebuild_parameter_with_state": self._rebuild_parameter,
+            "_rebuild_from_type_v2": self._rebuild_from_type,
             "Size": tuple,
         }
 
-    def _rebuild_tensor(self, storage: Any, first: int, shape: Any, stride: Any, *_: object) -> Any:
+    def _rebuild_tensor(
+        self, storage: Any, first: Any, shape: Any, stride: Any, _grad: Any = None, _hooks: Any = None,
+        bits: Any = None, *_: object,
+    ) -> Any:  # fmt: skip
         if not isinstance(storage, Storage):
             return Inert()
-        return PendingTensor(storage, int(first), storage.dtype, tuple(map(int, shape)), tuple(map(int, stride)))
+        if bits:
+            raise BadValue(
+                f"{self.path}: a tensor is stored as the negative or the conjugate of its bytes ({bits}), which is not "
+                "read here; save it after .resolve_neg() and .resolve_conj()"
+            )
+        numbers = (first, *shape, *stride)
+        if len(shape) != len(stride) or not all(type(n) is int and n >= 0 for n in numbers):
+            raise BadValue(
+                f"{self.path}: a tensor has shape {shape!r:.60}, strides {stride!r:.60} and begins at element "
+                f"{first!r:.20} of its storage: no such tensor can be; fetch it again"
+            )
+        return PendingTensor(storage, first, storage.dtype, tuple(shape), tuple(stride))
 
     def _rebuild_tensor_v3(
-        self, storage: Any, first: int, shape: Any, stride: Any, _grad: object, _hooks: object, dtype: Any, *_: object
-    ) -> Any:
-        tensor = self._rebuild_tensor(storage, first, shape, stride)
+        self, storage: Any, first: Any, shape: Any, stride: Any, grad: Any, hooks: Any, dtype: Any,
+        bits: Any = None, *_: object,
+    ) -> Any:  # fmt: skip
+        tensor = self._rebuild_tensor(storage, first, shape, stride, grad, hooks, bits)
         return tensor._replace(dtype=dtype) if isinstance(tensor, PendingTensor) else tensor
+
+    def _rebuild_from_type(self, rebuild: Any, _type: object, args: Any, *_: object) -> Any:
+        """A tensor of a subclass, or one with attributes (`nn.Buffer` is such): the tensor alone is wanted."""
+        return rebuild(*args) if rebuild in self._rebuilders().values() else Inert()
 
     def _rebuild_parameter(self, data: Any, *_: object) -> Any:
         return data
@@ -154,9 +176,9 @@ class Reader(pickle.Unpickler):
 def settle(value: Any, path: Path, place: Place) -> Any:
     """`value` with every `PendingTensor` turned into a `StoredTensor`; only dicts and lists are kept, and walked."""
     if isinstance(value, PendingTensor):
-        offset, size = place(value.storage)
+        offset, size, check = place(value.storage)
         skip = value.first * value.dtype.itemsize
-        return StoredTensor(path, offset + skip, size - skip, value.dtype, value.shape, value.stride)
+        return StoredTensor(path, offset + skip, size - skip, value.dtype, value.shape, value.stride, check)
     if isinstance(value, dict):
         return {key: settle(item, path, place) for key, item in value.items()}
     if isinstance(value, list):

@@ -98,7 +98,7 @@ def open_dataset(name: str, split: str, data_root: str | Path | None = None, *, 
         first = images.samples.ids[images.absent[0]]
         raise BadImage(
             f"{name}/{split}: {len(images.absent)} of {len(images.samples)} files are not below {images.top or path}, "
-            f"the first is {first!r}. Put them there, or go on without them: --skip-bad"
+            f"or are no regular files, the first is {first!r}. Put them there, or go on without them: --skip-bad"
         )
     if len(images.samples) != spec.sizes.get(split, len(images.samples)):
         warn_once(f"{name}/{split}: {len(images.samples)} images, {spec.sizes[split]} were published; what is missing: "

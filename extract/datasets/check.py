@@ -7,7 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from extract.datasets import default_data_root, find_dataset, open_dataset, splits_of
-from extract.datasets.common import Images, image_files, short
+from extract.datasets.common import Images
+from extract.datasets.walk import image_files, short
 from store.errors import UserError
 
 
@@ -63,7 +64,7 @@ def _extra(opened: Sequence[Images]) -> Iterator[str]:
     tops = {images.top for images in opened if images.top is not None}
     for top in sorted(tops):
         known = {sample for images in opened if images.top == top for sample in images.samples.ids}
-        extra = [file for file in image_files(top, top) if file not in known]
+        extra = [file for file in image_files(top, [""])[""] if file not in known]
         if extra:
             yield f"{top}: {len(extra)} images belong to no split: {short(extra, 3)}"
 

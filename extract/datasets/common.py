@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,32 +10,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from extract.datasets import warn_once
+from extract.datasets.split_names import SPLITS
 from store.errors import BadImage, BadValue
 from store.samples import Samples, Targets
 
-SPLITS = ("train", "val", "test")
-SUFFIXES = frozenset(
-    {
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".jp2",
-        ".png",
-        ".bmp",
-        ".gif",
-        ".webp",
-        ".avif",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-    }
-)
-"""Files that count as images."""
-UNREAD = frozenset({".heic", ".heif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".svg", ".psd", ".dcm"})
-"""Files that are pictures too, but that nothing here reads: they are left out, with a warning."""
+MAX_BYTES = 1 << 31
+"""Of an image file: more is no picture that fits the memory."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +24,7 @@ class Images:
     read: Callable[[int], "bytes | np.ndarray"]
     """Sample row -> the bytes of its file, or the picture itself, (H, W, 3) uint8 RGB."""
     absent: Sequence[int] = ()
-    """Rows whose file is listed, but not there; their size is 0."""
+    """Rows whose file is listed, but not there, or is no regular file; their size is 0."""
     top: Path | None = None
     """The folder that holds these files and nothing of other datasets: its further images are too many."""
     times: np.ndarray | None = None
@@ -75,8 +56,13 @@ def file_images(dataset: str, split: str, top: Path, ids: Sequence[str], targets
         raise BadValue(f"{dataset}/{split}: {twice!r} is listed twice")
     for row, sample in enumerate(ids):
         try:
-            sizes[row] = os.stat(top / sample).st_size  # noqa: PTH116 -- twice as fast
+            status = os.stat(top / sample)  # noqa: PTH116 -- twice as fast
         except OSError:
+            absent.append(row)
+            continue
+        if stat.S_ISREG(status.st_mode):
+            sizes[row] = status.st_size
+        else:
             absent.append(row)
     samples = Samples(dataset, split, ids, sizes, {target.column: target for target in targets})
     return Images(samples, lambda row: read_file(top / ids[row]), absent, top)
@@ -94,7 +80,13 @@ def check_inside(path: str, top: Path) -> str:
 
 
 def read_file(file: Path) -> bytes:
+    """The bytes of a regular file: a pipe would be waited for, and a device has no end. Raises `BadImage`."""
     try:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise BadImage(f"{file} is no regular file, but a folder, a pipe, a socket or a device")
+        if status.st_size > MAX_BYTES:
+            raise BadImage(f"{file} has {status.st_size} bytes: no more than {MAX_BYTES} are read")
         return file.read_bytes()
     except OSError as error:
         raise BadImage(f"{file}: {error.strerror}") from error
@@ -105,48 +97,3 @@ def need(dataset: str, file: Path, how: str) -> Path:
     if not file.exists():
         raise BadValue(f"dataset {dataset}: {file} does not exist. {how}")
     return file
-
-
-def image_files(folder: Path, top: Path) -> list[str]:
-    """Image files below a folder, relative to `top`, sorted; links are followed. Raises `BadValue`."""
-
-    def failed(error: OSError) -> None:
-        raise BadValue(f"{error.filename} cannot be read: {error.strerror}") from error
-
-    found, unread = [], list[str]()
-    for where, below, names in os.walk(folder, followlinks=True, onerror=failed):
-        here = os.path.realpath(where)
-        for name in below:
-            if (here + os.sep).startswith(os.path.realpath(os.path.join(where, name)) + os.sep):  # noqa: PTH118
-                raise BadValue(f"{Path(where, name)} links to a folder that it lies in")
-        inside = Path(where).relative_to(top).as_posix()
-        found += [
-            _text(name if inside == "." else f"{inside}/{name}", where)
-            for name in names
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-        ]
-        unread += [name for name in names if Path(name).suffix.lower() in UNREAD and not name.startswith(".")]
-    if unread:
-        warn_once(f"{folder}: {len(unread)} pictures are left out, of kinds that are not read here: {short(unread, 3)}")
-    return sorted(found)
-
-
-def folders(top: Path) -> list[str]:
-    """Names of the folders in `top`, sorted; hidden ones and what a Mac's zip adds do not count. Raises `BadValue`."""
-    try:
-        found = [entry.name for entry in os.scandir(top) if entry.is_dir()]
-        return sorted(name for name in found if not name.startswith(".") and name != "__MACOSX")
-    except OSError as error:
-        raise BadValue(f"{top} cannot be read: {error.strerror}") from error
-
-
-def short(names: Sequence[str], count: int = 8) -> str:
-    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
-
-
-def _text(name: str, where: str) -> str:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise BadValue(f"{os.fsencode(name)!r} in {where}: this file name is not UTF-8; rename the file") from None
-    return name

@@ -6,7 +6,8 @@ from 0, i % 2 == 0 is base, i % 4 == 1 val, i % 4 == 3 novel. The number is that
 
 from pathlib import Path
 
-from extract.datasets.common import Images, file_images, folders, image_files, need
+from extract.datasets.common import Images, file_images, need
+from extract.datasets.walk import folders, image_files
 from store.errors import BadValue
 from store.samples import Targets
 
@@ -24,7 +25,7 @@ def open_split(dataset: str, split: str, path: Path) -> Images:
         if name.partition(".")[0] != f"{i + 1:03d}":
             raise BadValue(f"{top}: the class folder {i + 1:03d}.NAME is missing, {name!r} is in its place")
     chosen = [name for i, name in enumerate(classes) if part(i) == split]
-    files = [(file, name) for name in chosen for file in image_files(top / name, top)]
+    files = [(file, name) for name, below in image_files(top, chosen).items() for file in below]
     label = Targets.from_names("label", [name for _, name in files], classes)
     return file_images(dataset, split, top, [file for file, _ in files], [label])
 

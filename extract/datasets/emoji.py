@@ -6,7 +6,6 @@ train_noto, val_noto, test_noto.
 """
 
 import json
-import tarfile
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from extract.datasets import openmoji
 from extract.datasets.common import Images, hashed_split
 from extract.datasets.noto import VERSION as NOTO_VERSION
 from extract.datasets.noto import draw_noto
+from extract.weights.archives import open_tar
 from store.errors import BadValue
 from store.samples import Samples, Targets
 
@@ -109,16 +109,13 @@ def find_package(style: str, path: Path) -> Package:
 def _read_archive(archive: Path, style: str) -> Package:
     """Nothing is unpacked: the files that are wanted are read out of the archive."""
     files = dict[str, bytes]()
-    try:
-        with tarfile.open(archive, "r:gz") as tar:
-            for member in tar:
-                name = member.name.removeprefix("package/")
-                if member.isreg() and (name in ("emoji.json", "package.json") or _is_picture(name, style)):
-                    if member.size > MAX_BYTES:
-                        raise BadValue(f"{archive}: {member.name} says it has {member.size} bytes")
-                    files[name] = tar.extractfile(member).read()  # type: ignore[union-attr]
-    except (OSError, EOFError, tarfile.TarError) as error:
-        raise BadValue(f"{archive} cannot be read, fetch it again: {error}") from error
+    with open_tar(archive) as tar:
+        for member in tar:
+            name = member.name.removeprefix("package/")
+            if member.isreg() and (name in ("emoji.json", "package.json") or _is_picture(name, style)):
+                if member.size > MAX_BYTES:
+                    raise BadValue(f"{archive}: {member.name} says it has {member.size} bytes")
+                files[name] = tar.extractfile(member).read()  # type: ignore[union-attr]
     return _package(archive, files)
 
 

@@ -5,40 +5,40 @@ its own, as few-shot work has them. Without split folders the images are split 6
 `common.hashed_split`.
 """
 
+import os
 from pathlib import Path
 
-from extract.datasets.common import SPLITS, SUFFIXES, Images, file_images, folders, hashed_split, image_files, short
+from extract.datasets import warn_once
+from extract.datasets.common import Images, file_images, hashed_split
+from extract.datasets.split_names import APART, SPLITS, as_splits, usual
+from extract.datasets.walk import SUFFIXES, folders, image_files, is_hidden, short
 from store.errors import BadValue
 from store.keys import dataset_name
 from store.samples import Targets
 
-APART = ("base", "val", "novel")
-"""Splits whose classes are not the same ones."""
-OTHER_NAMES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
-
 
 def splits(path: Path) -> tuple[str, ...]:
-    return _split_folders(path) or SPLITS
+    return tuple(_split_folders(path)) or SPLITS
 
 
 def open_split(_dataset: str, split: str, path: Path) -> Images:
     found = _split_folders(path)
-    top = path / split if found else path
+    top = path / found[split] if found else path
     if not found:
         classes = _classes(path)
     elif "base" in found:
-        classes = sorted({name for one in found for name in _classes(path / one)})
+        classes = sorted({name for one in found.values() for name in _classes(path / one)})
     else:
-        classes = _classes(path / "train")
+        classes = _classes(path / found["train"])
         extra = sorted(set(_classes(top)) - set(classes))
         if extra:
             raise BadValue(
                 f"{top / extra[0]}: class {extra[0]!r} is in {split}, but not in train; train has {short(classes)}. "
                 "Splits with classes of their own, for few-shot work, are base, val and novel: rename the folders"
             )
+    _warn_of_loose_files(top)
     files: list[tuple[str, str]] = []
-    for name in classes:
-        below = image_files(top / name, top) if (top / name).is_dir() else []
+    for name, below in image_files(top, [name for name in classes if (top / name).is_dir()]).items():
         if not below and not found:
             raise BadValue(
                 f"{top / name}: this class folder has no images ({', '.join(sorted(SUFFIXES))}); remove it, or add some"
@@ -53,19 +53,38 @@ def open_split(_dataset: str, split: str, path: Path) -> Images:
     return file_images(dataset_name(f"folder:{path}"), split, top, [file for file, _ in files], [label])
 
 
-def _split_folders(path: Path) -> tuple[str, ...]:
-    """Those of PATH that are splits; none: its folders are classes. Raises `BadValue` where that is unclear."""
-    holders = [name for name in _classes(path) if folders(path / name)]  # a class may be called train or test, too
-    known = SPLITS if "train" in holders else APART if "base" in holders else ()
-    for name in holders:
-        right = OTHER_NAMES.get(name.lower(), name.lower())
-        if right in (*SPLITS, *APART) and name not in known:
+def _split_folders(path: Path) -> dict[str, str]:
+    """{split: its folder in PATH}; none: its folders are classes. Raises `BadValue` where that is unclear."""
+    classes = _classes(path)
+    below = {name: inside for name in classes if (inside := folders(path / name))}
+    found = as_splits(below, str(path))  # a class may be called train or test, too: it holds no folders
+    known = SPLITS if "train" in found else APART if "base" in found else ()
+    for split, name in found.items():
+        if split in (*SPLITS, *APART) and split not in known:
             raise BadValue(
                 f"{path / name} seems to be a split, not a class. Splits are train, val and test; or base, val and "
-                f"novel, where each has classes of its own; here {path.name} has {short(holders)}: rename its folders"
+                f"novel, where each has classes of its own; here {path.name} has {short(list(below))}: rename its "
+                "folders"
             )
-    others = [name for name in holders if name not in known] if "train" in holders else []
-    return (*(split for split in known if split in holders), *others)
+    others = [split for split in found if split not in known] if "train" in found else []
+    if not known:
+        _check_classes(path, classes, below)
+    return {split: found[split] for split in (*(split for split in known if split in found), *others)}
+
+
+def _check_classes(path: Path, classes: list[str], below: dict[str, list[str]]) -> None:
+    """Folders that are taken for classes, and look like something else. Raises `BadValue`, or warns."""
+    holding = {name: [one for one in inside if usual(one) in SPLITS] for name, inside in below.items()}
+    holding = {name: inside for name, inside in holding.items() if inside}
+    if holding and len(classes) == 1:
+        raise BadValue(f"{path}: its only folder holds the splits {short(holding[classes[0]])}: "
+                       f"--dataset folder:{path / classes[0]}")  # fmt: skip
+    if holding:
+        name, inside = next(iter(holding.items()))
+        warn_once(f"{path}: its classes hold the folders {short(inside)} ({name}/{inside[0]}), which are not taken as "
+                  "splits: those are above the classes")  # fmt: skip
+    if {usual(name) for name in classes} <= {*SPLITS, *APART}:
+        warn_once(f"{path}: {short(classes)} are taken as classes, since they hold no class folders")
 
 
 def _check(path: Path) -> None:
@@ -74,11 +93,26 @@ def _check(path: Path) -> None:
         raise BadValue(f"dataset folder:{path}: {path} {what}")
 
 
+def _loose_files(top: Path) -> list[str]:
+    """Images that lie in `top` itself, in no folder."""
+    names = [entry.name for entry in os.scandir(top) if Path(entry.name).suffix.lower() in SUFFIXES]
+    return sorted(name for name in names if not is_hidden(name) and not (top / name).is_dir())
+
+
+def _warn_of_loose_files(top: Path) -> None:
+    if loose := _loose_files(top):
+        warn_once(f"{top}: {len(loose)} images are left out, in no class folder: {short(loose, 3)}")
+
+
 def _classes(top: Path) -> list[str]:
     _check(top)
     names = folders(top)
     if not names:
+        loose = _loose_files(top)
         raise BadValue(
-            f"{top}: no class folders; put the images of each class into a folder of its own, or list them: csv:FILE"
+            f"{top}: no class folders"
+            + (f", only {len(loose)} images such as {loose[0]}" if loose else "")
+            + "; put the images of each class into a folder of its own, or list them in a file with a first line "
+            "path,label and a line for each image, its label empty where it has none: --dataset csv:FILE"
         )
     return names

@@ -7,7 +7,8 @@ of a head of 1000 classes. `imagenet_classes.csv` has them, from TjuJianyu/RRL s
 import csv
 from pathlib import Path
 
-from extract.datasets.common import Images, file_images, folders, image_files, need, short
+from extract.datasets.common import Images, file_images, need
+from extract.datasets.walk import folders, image_files, short
 from store.errors import BadValue
 from store.samples import Targets
 
@@ -44,7 +45,7 @@ def open_split(dataset: str, split: str, path: Path) -> Images:
     unknown = [name for name in found if name not in known]
     if unknown:
         raise BadValue(f"{top}: {short(unknown)}: no class of {dataset}; its folders are like {next(iter(known))}")
-    files = [(file, known[name]) for name in found for file in image_files(top / name, top)]
+    files = [(file, known[name]) for name, below in image_files(top, found).items() for file in below]
     label = Targets.from_names("label", [name for _, name in files], classes)
     return file_images(dataset, split, top, [file for file, _ in files], [label])
 

@@ -1,13 +1,13 @@
 """A fourth style of emoji: Google's Noto Emoji, black and white, drawn from the font of an npm package."""
 
 import io
-import tarfile
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from extract.datasets.openmoji import SIDE
+from extract.weights.archives import open_tar
 from store.errors import BadValue
 
 VERSION = "0.4.7"
@@ -45,8 +45,5 @@ def _font(path: Path) -> bytes:
             f"dataset emoji: no {ARCHIVE} in {path}, for the style noto. Fetch it: (cd {path} && npm pack "
             f"{PACKAGE}@{VERSION}); or say where it is: --data-root DIR"
         )
-    try:
-        with tarfile.open(archive, "r:gz") as tar:
-            return tar.extractfile(FONT).read()  # type: ignore[union-attr]
-    except (OSError, EOFError, KeyError, tarfile.TarError) as error:
-        raise BadValue(f"{archive} cannot be read, fetch it again: {error}") from error
+    with open_tar(archive) as tar:
+        return tar.extractfile(FONT).read()  # type: ignore[union-attr]

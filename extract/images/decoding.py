@@ -1,25 +1,26 @@
 """From a sample to a network's input pixels: decode once, resize on uint8, read ahead of the network."""
 
-import io
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 
 from extract.datasets.common import Images
+from extract.images.depths import to_rgb
+from extract.images.opening import load, open_picture
 from extract.images.recipes import Recipe
 from extract.images.transforms import make_pixels
 from store.errors import BadImage
 from store.writer import content_hash
 
-Image.MAX_IMAGE_PIXELS = 1 << 28
-"""A larger picture is refused as a decompression bomb."""
-_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, Image.DecompressionBombWarning)
-"""What PIL raises for bytes that are no image, or a broken one."""
+LARGE = 1 << 26
+"""Pixels from which on a picture is decoded alone: threads that each hold one would fill the memory."""
+_alone = Lock()
 
 
 @dataclass(frozen=True)
@@ -39,29 +40,18 @@ def decode(data: bytes | np.ndarray) -> torch.Tensor:
     """An image file's bytes, or a picture (H, W, 3) uint8, as an RGB tensor (3, H, W) uint8, channels last in memory.
 
     Transparency is composited on white; the first frame of an animation counts; EXIF rotation is not applied, as
-    upstream does not; 16-bit grey is scaled to 8 bits. Raises `BadImage`: not an image, truncated, or no pixels.
+    upstream does not; 16-bit grey is scaled to 8 bits. Raises `BadImage`: not an image, truncated, too large, or of
+    samples that have no rule (docs/PROTOCOLS.md).
     """
     if isinstance(data, np.ndarray):
+        if data.dtype != np.uint8 or data.ndim != 3 or data.shape[2] != 3 or not data.size:
+            raise BadImage(f"a picture of shape {data.shape} and {data.dtype} where (height, width, 3) uint8 is needed")
         return torch.from_numpy(np.array(data, order="C")).permute(2, 0, 1)
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            rgb = np.array(_to_rgb(image))
-    except UnidentifiedImageError as error:
-        raise BadImage(f"not an image: it begins with {data[:16]!r}" if data else "the file is empty") from error
-    except _UNREADABLE as error:
-        raise BadImage(f"{type(error).__name__}: {error}") from error
+    image = open_picture(data)
+    with _alone if image.width * image.height >= LARGE else nullcontext():
+        load(image)
+        rgb = to_rgb(image)
     return torch.from_numpy(rgb).permute(2, 0, 1)  # as PIL has it: nothing is moved, and resizing is twice as fast
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode == "I":
-        grey = np.asarray(image, np.float64) / 257
-        return Image.fromarray(np.rint(grey.clip(0, 255)).astype(np.uint8)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 Known = Callable[[int, bytes], bool]

@@ -40,6 +40,17 @@ class Stored:
     """That the views' crops were drawn with: the student must see the same."""
     device: torch.device
 
+    def check_networks(self, loaded: Sequence[Loaded]) -> None:
+        """Raise `SamplesMismatch` if the features are not those of the networks that these names have now."""
+        for x in self.views:
+            for part, one in zip(x.parts, loaded, strict=True):
+                if part.manifest.parts["weights"] != one.weights_sha256:
+                    m = part.manifest
+                    raise SamplesMismatch(
+                        f"{m.key}@{m.fingerprint[:8]} are features of other weights than {one.name} has now: "
+                        f"`python -m store rm {m.key}@{m.fingerprint[:8]}` and extract it again, or --from live"
+                    )
+
     def __call__(self, batch: Batch) -> list[Tensor]:
         order = np.argsort(batch.rows)  # blocks are read once each
         back = torch.from_numpy(np.argsort(order))

@@ -104,7 +104,10 @@ def _copy(answer: IO[bytes], file: IO[bytes], progress: Progress, start: int) ->
     done = start
     progress.update(start >> 20)
     while chunk := answer.read(CHUNK):
-        file.write(chunk)
+        try:
+            file.write(chunk)
+        except OSError as error:  # no answer that breaks off: trying again is of no use
+            raise BadValue(f"cannot write {file.name}: {error.strerror}; mend that, and run the same again") from error
         progress.update(((done + len(chunk)) >> 20) - (done >> 20))
         done += len(chunk)
 

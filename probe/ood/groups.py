@@ -52,8 +52,8 @@ def parse_group(text: str) -> Wanted:
 
 def open_parts(
     root: Root, config: ProbeConfig, blocks: list[Block], device: torch.device
-) -> tuple[dict[str, Part], tuple[str, ...]]:
-    """The rows of each role, not loaded yet, and the classes of all.
+) -> tuple[dict[str, Part], tuple[str, ...], dict[str, int]]:
+    """The rows of each role, not loaded yet, the classes of all, and how many images two roles share.
 
     id_val is that split where it is stored, else the training groups of val, else a stratified fifth of train. ood_val
     is what val has of other groups; without any it is not among the parts.
@@ -73,8 +73,7 @@ def open_parts(
     parts = {"train": train, "id_val": inside, "ood_val": others, "test": test}
     present = {role: part for role, part in parts.items() if part is not None}
     sides = {role: (part.split.x, part.split.rows) for role, part in present.items()}
-    check_apart(sides, allowed=config.allow_duplicates)
-    return present, classes
+    return present, classes, check_apart(sides, allowed=config.allow_duplicates)
 
 
 def _open_splits(

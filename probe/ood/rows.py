@@ -16,11 +16,12 @@ from probe.ood.groups import Part
 from probe.ood.tuning import TUNINGS, Best, Watch, spread_of
 from probe.select import Choice
 from probe.solvers import Fit
+from probe.worst import worst_group
 from store.root import Root
 
 Row = dict[str, Any]
 HEADING = (
-    "top1", "top1_std", "accuracy_by_group", "worst_group", "worst_group_accuracy", "optimism_gap",
+    "top1", "top1_std", "accuracy_by_group", "samples_per_group", "worst_group", "worst_group_accuracy", "optimism_gap",
 )  # fmt: skip
 """What a row takes from the tuning that --select names."""
 
@@ -43,7 +44,7 @@ def tune(
                 fit = Fit(head=LinearHead(best.weight, best.bias), weight_decay=run["weight_decay"])
                 choice = Choice(fit, data, [], 0, best.accuracy, f"chosen on {TUNINGS[tuning]}")
                 run["head"] = keep_head(root, config, blocks, classes, choice, parts["train"].split)
-        tunings[tuning] = _summary(runs)
+        tunings[tuning] = _summary(runs, watch.samples_per_group())
     row["tunings"] = tunings
     for tuning, found in tunings.items():
         found["spread"] = spread_of([row], tuning)
@@ -75,7 +76,7 @@ def _run(watch: Watch, seed: int, best: Best) -> Row:
     return found
 
 
-def _summary(runs: Sequence[Row]) -> Row:
+def _summary(runs: Sequence[Row], samples: dict[str, int]) -> Row:
     """Means over runs. The worst group is of all roles; one that is in two of them counts as it does in the later."""
     top1 = [run["top1"] for run in runs]
     roles = runs[0]["accuracy_by_group"]
@@ -83,15 +84,23 @@ def _summary(runs: Sequence[Row]) -> Row:
         role: {name: float(np.mean([run["accuracy_by_group"][role][name] for run in runs])) for name in groups}
         for role, groups in roles.items()
     }
-    flat = {name: value for role in by_role_group for name, value in by_role_group[role].items()}
-    worst = min(flat, key=flat.__getitem__)
     return {
         "top1": float(np.mean(top1)),
         "top1_std": float(np.std(top1, ddof=1)) if len(runs) > 1 else None,
         **{role: float(np.mean([run[role] for run in runs])) for role in roles if role != "test"},
-        "accuracy_by_group": flat,
-        "accuracy_by_role": by_role_group,
-        "worst_group": worst,
-        "worst_group_accuracy": flat[worst],
+        **by_group(by_role_group, samples),
         "runs": list(runs),
+    }
+
+
+def by_group(accuracy_by_role: dict[str, dict[str, float]], samples: dict[str, int]) -> Row:
+    """Accuracy by role, by group whatever its role, and the worst group, as probe/worst.py has it."""
+    flat = {name: value for groups in accuracy_by_role.values() for name, value in groups.items()}
+    worst = worst_group(flat, samples)
+    return {
+        "accuracy_by_group": flat,
+        "accuracy_by_role": accuracy_by_role,
+        "samples_per_group": samples,
+        "worst_group": worst,
+        "worst_group_accuracy": None if worst is None else flat[worst],
     }

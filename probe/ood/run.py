@@ -18,7 +18,7 @@ from probe.ood.wilds import check_wilds, write_wilds
 from probe.probing import pick_device
 from probe.roles import VAL
 from probe.solvers import SOLVERS
-from probe.solvers.grouped import GroupSettings, train
+from probe.solvers.grouped import AHEAD, GroupSettings, train
 from probe.solvers.members import Member, members_of
 from probe.splits import fitted
 from store.errors import BadValue
@@ -57,16 +57,16 @@ def probe_groups(root: Root, config: ProbeConfig, label: str, features: str, num
     start = time.monotonic()
     device = pick_device(config.device)
     blocks = parse_features(root, config.dataset, config.train, features)
-    parts, classes = open_parts(root, config, blocks, device)
+    parts, classes, overlap = open_parts(root, config, blocks, device)
     if config.select == "ood_val" and "ood_val" not in parts:
         raise BadValue(
             f"--select ood_val: {config.dataset}/{config.val or VAL} has no group that does not train; name the "
             f"groups, --group {parse_group(config.group or '').column}=TRAIN:TUNE:TEST, or take --select id_val"
         )
     members = _members(config)
-    held, _ = hold(
-        {role: part.split for role, part in parts.items()}, config.memory, config.solver, len(classes), len(members)
-    )
+    splits = {role: part.split for role, part in parts.items()}
+    batch = max(config.batch or SOLVERS[config.solver].batch, AHEAD // 2)  # so much is copied of what is read ahead
+    held, _ = hold(splits, config.memory, config.solver, len(classes), len(members), batch)
     parts = by_role(parts, held)
     data = fitted(parts["train"].split.data, blocks)
     opened = time.monotonic()
@@ -93,6 +93,7 @@ def probe_groups(root: Root, config: ProbeConfig, label: str, features: str, num
             "num_classes": len(classes),
             "num_samples": len(parts["test"].group_N),
             "grid": watch.grid(objective),
+            **({"overlap": overlap} if overlap else {}),
             "seconds": seconds,
         }
         rows.append(tune(root, config, blocks, parts, classes, data, watch, row))

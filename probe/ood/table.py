@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from probe.ood.rows import by_group
 from probe.ood.tuning import TUNINGS, spread_of
-from probe.table import percent
+from probe.table import overlap_notes, percent, worst_text
+from probe.worst import TOLD
 from store.tables import text_table
 
 NAMES = {"vrex": "vREx", "erm": "ERM", "groupdro": "groupDRO"}
@@ -26,8 +28,6 @@ def summaries(rows: Sequence[Row]) -> list[Row]:
                 role: {name: float(np.mean([p["accuracy_by_role"][role][name] for p in parts])) for name in names}
                 for role, names in parts[0]["accuracy_by_role"].items()
             }
-            flat = {name: value for names in groups.values() for name, value in names.items()}
-            worst = min(flat, key=flat.__getitem__)
             found.append(
                 {
                     "label": label,
@@ -43,9 +43,7 @@ def summaries(rows: Sequence[Row]) -> list[Row]:
                         for role in TUNINGS.values()
                         if role in parts[0]
                     },
-                    "accuracy_by_role": groups,
-                    "worst_group": worst,
-                    "worst_group_accuracy": flat[worst],
+                    **by_group(groups, parts[0]["samples_per_group"]),
                     "optimism_gap": float(np.mean([part["optimism_gap"] for part in parts])),
                     "spread": spread_of(mine, tuning),
                     "chosen": _chosen([run for part in parts for run in part["runs"]]),
@@ -84,7 +82,7 @@ def _details(found: Sequence[Row]) -> str:
         lines.append(
             [s["label"], NAMES[s["objective"]], s["tuning"].upper()]
             + [percent(s[role]) for role in roles if role != "test"]
-            + [percent(s["top1"]), f"{percent(s['worst_group_accuracy'])} ({s['worst_group']})"]
+            + [percent(s["top1"]), worst_text(s)]
             + [percent(s["accuracy_by_role"][role].get(name)) for role, name in groups]
             + [percent(part[name]) for name in ("seed", "setting", "initialisation")]
             + [percent(s["optimism_gap"])]
@@ -112,4 +110,5 @@ def _notes(rows: Sequence[Row], found: Sequence[Row]) -> list[str]:
         f"{row['solver']}: setting and epoch of each run chosen on id_val (IID) or ood_val (OOD); test chooses nothing",
     ]
     notes.append("gap: points that choosing on the test groups would have added")
-    return notes
+    once = dict.fromkeys(overlap_notes(rows))
+    return [*notes, TOLD, *once]

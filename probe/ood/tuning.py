@@ -80,6 +80,14 @@ class Watch:
         groups = zip(self.parts[role].groups, right_G / self.total[role], strict=True)
         return {name: float(accuracy) for name, accuracy in groups}
 
+    def samples_per_group(self) -> dict[str, int]:
+        """Of every group, in the last role that it has."""
+        return {
+            name: int(count)
+            for role, part in self.parts.items()
+            for name, count in zip(part.groups, self.total[role], strict=True)
+        }
+
     def grid(self, objective: str) -> list[dict[str, Any]]:
         """Each member of an objective: its setting, and for each tuning the epoch chosen for it alone, tuned, test."""
         test = self.accuracy("test")

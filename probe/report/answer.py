@@ -5,11 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from probe.report.best import Pick, pick, the_best, unpeeked, validation
 from probe.report.figures import cells, cost_name
 from probe.report.grouping import CELL, Line
-
-PEEKED = ("paper", "oracle")
-"""Ways to select that look at the test split: their results are shown, and never called the best."""
 
 
 @dataclass(frozen=True)
@@ -18,11 +16,15 @@ class Answer:
 
     cell: Mapping[str, str]
     lines: Sequence[Line]
+    pick: Pick
+    """How the best was chosen."""
     best: Line
+    higher: Line | None
+    """The line of the highest accuracy, where validation chose another."""
     single: Line | None
     """The best that has one backbone, where the best has more; None else."""
     thrifty: Line | None
-    """The cheapest inside the interval of the best; None where that is the best itself."""
+    """The cheapest that comes within the interval of the best, by what chose the best; None where that is the best."""
     cost: str
     """Column that says what is cheap: parameters or dim."""
 
@@ -41,20 +43,27 @@ class Answer:
 
 def answers(lines: Sequence[Line]) -> list[Answer]:
     """One for each dataset, target, split and setting, those with most concatenations first."""
-    found = []
-    for key, every in cells(lines).items():
-        honest = [line for line in every if line.get("config.select") not in PEEKED] or every
-        cost, _, _ = cost_name(honest)
-        best = max(honest, key=lambda line: (line.accuracy, -(line.get(cost) or 0)))
-        floor = best.interval[0] if best.interval else best.accuracy
-        near = [line for line in honest if line.accuracy >= floor and line.get(cost)]
-        thrifty = min(near, key=lambda line: (line.get(cost), -line.accuracy), default=best)
-        ones = [line for line in honest if line.get("blocks") == 1]
-        single = max(ones, key=lambda line: line.accuracy, default=None) if best.get("blocks") != 1 else None
-        cheaper = thrifty is not best and (thrifty.get(cost) or 0) < (best.get(cost) or 0)
-        cell = dict(zip(CELL, key, strict=True))
-        found.append(Answer(cell, every, best, single, thrifty if cheaper else None, cost))
-    return found
+    return [_answer(dict(zip(CELL, key, strict=True)), every) for key, every in cells(lines).items()]
+
+
+def _answer(cell: Mapping[str, str], every: Sequence[Line]) -> Answer:
+    chosen = pick(every)
+    honest = [line for line in every if validation(line) is not None] if chosen.validated else unpeeked(every)
+    cost, _, _ = cost_name(honest)
+    best = the_best(honest, cost)
+
+    def score(line: Line) -> float:
+        return line.accuracy if (value := validation(line)) is None else value
+
+    floor = score(best) - (best.accuracy - best.interval[0] if best.interval else 0.0)
+    near = [line for line in honest if score(line) >= floor and line.get(cost)]
+    thrifty = min(near, key=lambda line: (line.get(cost), -score(line)), default=best)
+    cheaper = thrifty is not best and (thrifty.get(cost) or 0) < (best.get(cost) or 0)
+    ones = [line for line in honest if line.get("blocks") == 1]
+    single = the_best(ones, cost) if ones and best.get("blocks") != 1 else None
+    top = max(unpeeked(every), key=lambda line: line.accuracy)
+    higher = top if chosen.validated and top.accuracy > best.accuracy else None
+    return Answer(cell, every, chosen, best, higher, single, thrifty if cheaper else None, cost)
 
 
 def cost_text(line: Line) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from probe.report import drawings
+from probe.report.best import the_best, validation
 from probe.report.figure import Figure, slug
 from probe.report.grouping import CELL, Line
 from probe.report.naming import brief
@@ -100,7 +101,8 @@ def _front(cell: tuple[str, ...], lines: Sequence[Line]) -> Iterator[Figure]:
     on = pareto(known, column)
     yield Figure(
         slug("cost", *cell), f"Accuracy and cost: {_where(cell)}",
-        "Each point is a concatenation and a head. Nothing cheaper beats those on the line; bars: 95 % intervals.",
+        "Each point is a concatenation and a head. Nothing cheaper beats those on the line on the scored split, which "
+        "chose that line; bars: 95 % intervals.",
         drawings.front(_points(known, column, unit), _points(on, column, unit), axis),
     )  # fmt: skip
 
@@ -115,16 +117,16 @@ def _curves(cell: tuple[str, ...], lines: Sequence[Line]) -> Iterator[Figure]:
         return
     joined = {}
     for family, members in series.items():
-        best: dict[Any, Line] = {}
+        best: dict[Any, list[Line]] = {}
         for line in members:
             size = line.get("blocks") if family.startswith("cat") else line.get(column)
-            if size not in best or line.accuracy > best[size].accuracy:
-                best[size] = line
+            best.setdefault(size, []).append(line)
         if family != "single" and len(best) > 1:
-            joined[family] = _points([best[size] for size in sorted(best)], column, unit)
+            joined[family] = _points([the_best(best[size]) for size in sorted(best)], column, unit)
     yield Figure(
         slug("transfer", *cell), f"Accuracy against size: {_where(cell)}",
-        "Concatenated (cat), with their heads averaged (cat-sub), wide or distilled. Lines join the best of a size.",
+        "Concatenated (cat), with their heads averaged (cat-sub), wide or distilled. Lines join the best of a size, by "
+        "validation where there is one.",
         drawings.curves({key: _points(members, column, unit) for key, members in series.items()}, axis, joined=joined),
     )  # fmt: skip
 
@@ -198,22 +200,31 @@ def _every_difference(probes: Mapping[tuple[str, ...], Sequence[Line]], what: st
 
 
 def _differences(cell: tuple[str, ...], lines: Sequence[Line], what: str, key: str) -> Iterator[Figure]:
-    """The best concatenation against the best single network, class by class or group by group."""
+    """The best concatenation against the best single network, as probe/report/best.py chooses them, class by class or
+    group by group, with the number of images behind each bar.
+    """
     known = [line for line in lines if isinstance(line.last.record.metrics.get(key), Mapping)]
-    one = max((x for x in known if x.get("blocks") == 1), key=lambda x: x.accuracy, default=None)
-    many = max((x for x in known if x.get("blocks") != 1), key=lambda x: x.accuracy, default=None)
-    if one is None or many is None:
+    ones, more = ([x for x in known if (x.get("blocks") == 1) is single] for single in (True, False))
+    if not ones or not more:
         return
+    one, many = the_best(ones), the_best(more)
+    chosen = "best by validation" if None not in map(validation, (one, many)) else "highest on the scored split"
     a, b = one.last.record.metrics[key], many.last.record.metrics[key]
+    samples = many.last.record.metrics.get(f"samples_{key}")
+    counts = samples if isinstance(samples, Mapping) else {}
     gaps = sorted(((100 * (b[name] - a[name]), str(name)) for name in a if name in b), reverse=True)
     shown = gaps if len(gaps) <= 2 * MOST else gaps[:MOST] + gaps[-MOST:]
     if len(shown) < 2:
         return
     rest = "" if len(shown) == len(gaps) else f" The {MOST} largest gains and losses of {len(gaps)}."
+    rest += (
+        " n: scored images, of which one is 100/n points." if counts else " The records do not say of how many images."
+    )
+    bars = [f"{name}, n {counts[name]}" if name in counts else name for _, name in shown]
     names = [brief(str(line.get("features"))) for line in (one, many)]
     yield Figure(
         slug("difference", what, *cell), f"By {what}: {_where(cell)}",
-        f"Accuracy of {names[1]} minus that of {names[0]}, the best single network.{rest}",
-        drawings.differences([name for _, name in shown], [gap for gap, _ in shown], "single", "cat"),
+        f"Accuracy of {names[1]} minus that of {names[0]}, each the {chosen} of its kind.{rest}",
+        drawings.differences(bars, [gap for gap, _ in shown], "single", "cat"),
         (WIDTH, 1.0 + 0.22 * len(shown)),
     )  # fmt: skip

@@ -74,20 +74,6 @@ def group(results: Iterable[Result], by: Sequence[str] = RUN) -> list[Line]:
     return [Line(members) for members in found.values()]
 
 
-def best(lines: Sequence[Line], within: Sequence[str] = CELL) -> set[int]:
-    """Indices of the lines with the highest accuracy among those that can be compared; none where a line is alone.
-
-    A mean over different cells is compared with nothing.
-    """
-    cells: dict[tuple[str, ...], list[int]] = {}
-    for i, line in enumerate(lines):
-        if line.mixes:
-            continue
-        cells.setdefault(tuple(str(line.get(name)) for name in within), []).append(i)
-    top = {key: max(lines[i].accuracy for i in members) for key, members in cells.items()}
-    return {i for key, members in cells.items() if len(members) > 1 for i in members if lines[i].accuracy == top[key]}
-
-
 def check_names(names: Sequence[str], results: Sequence[Result]) -> None:
     """Raise `UnknownName` for a column that no result has."""
     known = [*columns_of(results), "runs"]

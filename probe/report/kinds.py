@@ -9,7 +9,9 @@ from typing import Any
 from probe.config import ProbeConfig
 from probe.report.intervals import mean_half
 from probe.report.naming import family_of
+from probe.worst import LEAST_CLASSES, worst_group
 from store.records import Record
+from store.told import overlap_text
 
 SAME = ("features", "dataset", "target", "group", "store", "seed", "seeds", "device", "memory", "predictions", "sub")
 """Settings of `probe` that a method's name leaves out: they have a column, or change no number."""
@@ -20,7 +22,7 @@ PROBE_DEFAULTS = {
 }
 FEWSHOT_DEFAULTS: dict[str, Any] = {
     "transform": "none", "centre": None, "crossing": None, "apart": None, "classes": [], "queries": 15,
-    "read_episodes": None, "neighbours": 1, "weight_decay": None,
+    "read_episodes": None, "neighbours": 1, "weight_decay": None, "allow_duplicates": False,
 }  # fmt: skip
 
 
@@ -40,13 +42,15 @@ def _probe(record: Record) -> Iterator[dict[str, Any]]:
     metrics, config = record.metrics, settings_of(record)
     low, high = metrics.get("top1_interval") or (None, None)
     features = str(metrics["features"])
-    plain = ("dim", "val_top1", "optimism_gap", "top5", "mean_class_accuracy", "worst_group", "worst_group_accuracy",
-             "nll", "calibration_error", "weight_decay")  # fmt: skip
+    plain = ("dim", "val_top1", "optimism_gap", "mean_class_accuracy", "nll", "calibration_error", "weight_decay")
     if metrics.get("objective"):
         yield from _tuned(record)
         return
     yield {
         **{name.removesuffix("_top1"): metrics.get(name) for name in plain},
+        **_worst(metrics, metrics.get("per_group")),
+        "top5": metrics.get("top5") if metrics.get("num_classes", LEAST_CLASSES) >= LEAST_CLASSES else None,
+        "overlap": _overlap(metrics),
         "target": config.get("target", "label"),
         "split": config.get("test", "test"),
         "features": features,
@@ -84,8 +88,8 @@ def _tuned(record: Record) -> Iterator[dict[str, Any]]:
             "n": metrics.get("num_samples"),
             "std": std,
             "val": found.get("ood_val" if tuning == "ood" else "id_val"),
-            "worst_group": found.get("worst_group"),
-            "worst_group_accuracy": found.get("worst_group_accuracy"),
+            **_worst(found, found.get("accuracy_by_group")),
+            "overlap": _overlap(metrics),
             "dim": metrics.get("dim"),
             "parameters": metrics.get("backbone_parameters"),
             "flops": metrics.get("backbone_flops_per_image"),
@@ -111,12 +115,34 @@ def _fewshot(record: Record) -> Iterator[dict[str, Any]]:
             "low": None if half is None else accuracy - half,
             "high": None if half is None else accuracy + half,
             "n": found.get("episodes"),
+            "classes": found.get("classes"),
+            "overlap": _overlap(record.metrics),
             "std": found.get("std"),
             "dim": found.get("dim"),
             "parameters": found.get("backbone_parameters"),
             "flops": found.get("backbone_flops_per_image"),
             "seconds": found.get("seconds"),
         }
+
+
+def _worst(found: Mapping[str, Any], accuracy: Any) -> dict[str, Any]:
+    """The worst group of those that are large enough, also of records that named a smaller one; as it is recorded where
+    the sizes of groups are not.
+    """
+    names = ("worst_group", "worst_group_accuracy")
+    samples = found.get("samples_per_group")
+    if not isinstance(samples, Mapping) or not isinstance(accuracy, Mapping):
+        return {name: found.get(name) for name in names}
+    worst = worst_group(accuracy, samples)
+    if worst is None:
+        return {}
+    return {"worst_group": worst, "worst_group_accuracy": accuracy[worst], "worst_group_n": samples[worst]}
+
+
+def _overlap(metrics: Mapping[str, Any]) -> str | None:
+    """`3 images of train and test are the same, or of one unit`."""
+    told = metrics.get("overlap")
+    return "; ".join(overlap_text(told)) if isinstance(told, Mapping) and told else None
 
 
 def _train(record: Record) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from probe.report.best import legend, pick, the_best
 from probe.report.grouping import Line
 from probe.report.paper import PaperNumber, paper_numbers
 from probe.report.rows import Result
@@ -28,7 +29,7 @@ class Entry:
     repeats; `method` is compared by its first word, `prefer` is a method that comes before others.
     """
     pick: str = "all"
-    """Of several features: all (their mean), or the best."""
+    """Of several features: all (their mean), or the best, as probe/report/best.py chooses it."""
     commands: Sequence[str] = ()
     """What makes the result, in order; empty: the method is not part of this project."""
 
@@ -51,7 +52,7 @@ class Entry:
         if not same:
             return None
         if self.pick == "best":
-            return Line([max(same, key=lambda result: result.values["accuracy"])])
+            return the_best([Line([result]) for result in same])
         last = max(same, key=lambda result: result.record.created)
         return Line([result for result in same if result.values["method"] == last.values["method"]])
 
@@ -113,10 +114,8 @@ def _table(section: Section, index: Index, *, last: bool) -> Table:
         rows.setdefault(entry.row, {})[entry.column] = entry
     found = {(e.row, e.column): e.find(index) for e in section.entries}
     some = any(found.values())
-    top = {
-        column: max((line.accuracy for (_, c), line in found.items() if c == column and line), default=None)
-        for column in columns
-    }
+    ours = {column: [line for (_, c), line in found.items() if c == column and line] for column in columns}
+    picks = {column: pick(lines) for column, lines in ours.items() if lines}
     header = [""]
     for column in columns:
         header += [f"{column} paper", "ours", "diff"] if some else [column]
@@ -124,15 +123,17 @@ def _table(section: Section, index: Index, *, last: bool) -> Table:
     for row, entries in rows.items():
         cells = [Cell(row)]
         for column in columns:
-            cells += _cells(entries.get(column), found.get((row, column)), top[column], beside=some)
+            line = found.get((row, column))
+            marked = line is not None and any(line is one for one in picks[column].lines)
+            cells += _cells(entries.get(column), line, marked=marked, beside=some)
         body.append(cells)
     notes = _missing(rows, found)
     if last:
         notes.append("~ read off a figure; the others are printed in the paper. ± of the paper: standard deviation.")
-    return Table(title=section.title, header=header, rows=body, notes=notes)
+    return Table(title=section.title, header=header, rows=body, notes=notes, marks=legend(list(picks.items())))
 
 
-def _cells(entry: Entry | None, line: Line | None, top: float | None, *, beside: bool) -> list[Cell]:
+def _cells(entry: Entry | None, line: Line | None, *, marked: bool, beside: bool) -> list[Cell]:
     """The paper's number, and with `beside` ours and the difference."""
     cells = [Cell(paper_text(entry.number), entry.number.value) if entry else Cell("")]
     if not beside:
@@ -141,7 +142,7 @@ def _cells(entry: Entry | None, line: Line | None, top: float | None, *, beside:
         return [*cells, Cell(""), Cell("")]
     gap = difference(entry.number, line)
     shown = f"{100 * line.accuracy:.2f}" + (f" ± {100 * line.half:.1f}" if line.half else "")
-    return [*cells, Cell(shown, line.accuracy, line.accuracy == top), Cell(f"{gap:+.1f}".replace("-", MINUS), gap)]
+    return [*cells, Cell(shown, line.accuracy, marked), Cell(f"{gap:+.1f}".replace("-", MINUS), gap)]
 
 
 def _missing(rows: Mapping[str, Mapping[str, Entry]], found: Mapping[tuple[str, str], Line | None]) -> list[str]:

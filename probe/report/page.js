@@ -48,7 +48,7 @@
     const [value, low, high] = [row[at.accuracy], row[at.low], row[at.high]];
     const best = row[at.best], half = low === null ? "" : ` ± ${(50 * (high - low)).toFixed(1)}`;
     const cell = element("td", { class: best ? "n best" : "n", text: (100 * value).toFixed(1) + half });
-    if (best) cell.title = "the best of what can be compared";
+    if (best) cell.title = best;
     const whisker = element("span", { class: "whisker", "aria-hidden": "true" });
     if (low !== null) {
       const bar = element("i");

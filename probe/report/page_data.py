@@ -5,10 +5,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from probe.report.grouping import Line, best
+from probe.report.best import Pick, marks
+from probe.report.grouping import Line
 from probe.report.naming import brief
 from probe.report.reproduce import commands
 from probe.report.rows import Result
+from probe.worst import TOLD
 
 COLUMNS: tuple[dict[str, Any], ...] = (
     {"key": "features", "title": "Features", "kind": "text"},
@@ -21,15 +23,18 @@ COLUMNS: tuple[dict[str, Any], ...] = (
     {"key": "dim", "title": "Columns", "kind": "number", "spare": True, "hint": "of the concatenation"},
     {"key": "parameters", "title": "Parameters", "kind": "number", "spare": True, "hint": "of the backbones together"},
     {"key": "flops", "title": "FLOPs", "kind": "number", "spare": True, "hint": "of the backbones together, per image"},
-    {"key": "worst_group_accuracy", "title": "Worst group, %", "kind": "share", "spare": True},
+    {"key": "classes", "title": "Classes", "kind": "number", "spare": True, "hint": "that episodes are drawn from"},
+    {"key": "worst_group_accuracy", "title": "Worst group, %", "kind": "share", "spare": True, "hint": TOLD},
     {"key": "nll", "title": "NLL", "kind": "number", "spare": True, "hint": "mean negative log-likelihood, nats"},
     {"key": "optimism_gap", "title": "Optimism", "kind": "share", "spare": True,
      "hint": "points that choosing on the test split would have added"},
+    {"key": "overlap", "title": "Not apart", "kind": "text", "hint": "images that two splits share"},
     {"key": "runs", "title": "Runs", "kind": "number", "spare": True, "hint": "repeats with other seeds"},
     {"key": "created", "title": "Date", "kind": "date", "spare": True, "hint": "UTC"},
 )  # fmt: skip
 HIDDEN = ("low", "high", "best", "full")
-FACTS = ("record", "created", "accuracy", "n", "val", "weight_decay", "seed", "head_parameters", "seconds")
+FACTS = ("record", "created", "accuracy", "n", "val", "worst_group", "worst_group_n", "overlap", "weight_decay", "seed",
+         "head_parameters", "seconds")  # fmt: skip
 
 
 class Told:
@@ -44,13 +49,13 @@ class Told:
 
 def table_data(lines: Sequence[Line]) -> dict[str, Any]:
     """JSON values: columns, rows, for each row its runs, and the texts these refer to by number."""
-    marked = best(lines)
+    marked = marks(lines)
     shown = [column for column in COLUMNS if _tells(column, lines)]
     sets, versions, told = Told(), Told(), Told()
     return {
         "columns": [*shown, *({"key": key, "kind": "number"} for key in HIDDEN)],
         "sort": "accuracy",
-        "rows": [_row(line, [column["key"] for column in shown], i in marked) for i, line in enumerate(lines)],
+        "rows": [_row(line, [column["key"] for column in shown], marked.get(i)) for i, line in enumerate(lines)],
         "runs": [[_run(result, sets, versions, told) for result in line.results] for line in lines],
         "sets": list(sets.numbers),
         "versions": list(versions.numbers),
@@ -67,12 +72,18 @@ def _tells(column: Mapping[str, Any], lines: Sequence[Line]) -> bool:
     return any(value != first for value in values)
 
 
-def _row(line: Line, keys: Sequence[str], marked: bool) -> list[Any]:
+def _row(line: Line, keys: Sequence[str], marked: Pick | None) -> list[Any]:
     """JSON has no NaN and no infinity: they become null."""
     features = str(line.get("features"))
     values = {"features": brief(features), "accuracy": line.accuracy, "created": line.last.record.created}
     low, high = line.interval or (None, None)
-    row = [*(values[key] if key in values else line.get(key) for key in keys), low, high, marked, features]
+    row = [
+        *(values[key] if key in values else line.get(key) for key in keys),
+        low,
+        high,
+        marked.how if marked else None,
+        features,
+    ]
     return [None if isinstance(value, float) and not math.isfinite(value) else value for value in row]
 
 

@@ -12,6 +12,7 @@ from probe.report.naming import brief
 from probe.report.plots import inline, render_svg
 from probe.report.rows import Result, Skipped
 from probe.report.tables import Table
+from probe.worst import TOLD
 
 MOST_FIGURES = 8
 MOST_SKIPPED = 50
@@ -21,12 +22,13 @@ def answer(found: Sequence[Answer], figure: Figure | None) -> str:
     """The first screen: the best of the target with most concatenations, what it costs, and the other targets."""
     first = found[0]
     best = first.best
-    tried = len({line.get("features") for line in first.lines})
     text = [
-        f'<p class="eyebrow">Best of {tried} concatenation{"s" * (tried > 1)} on {_cell(first)}</p>',
+        f'<p class="eyebrow">{_chosen(first)} on {_cell(first)}</p>',
         f"<h1>{_name(best)}</h1>",
         f'<p class="big"><strong>{100 * best.accuracy:.1f}</strong><span>%{_half(best)}</span></p>',
         f"<p>{_against(first)}</p>",
+        _higher(first),
+        _overlap(best),
         '<dl class="cost">',
         *(f"<div><dt>{what}</dt><dd>{escape(much)}</dd></div>" for what, much in cost_text(best)),
         "</dl>",
@@ -51,18 +53,49 @@ def _points(found: Answer) -> str:
     return f'<span class="{kind}">{"−" if (found.gain or 0) < 0 else "+"}{abs(found.gain or 0):.1f}</span>'
 
 
+def _chosen(found: Answer) -> str:
+    """`Best by validation of 4 results`, `Highest on test of 3 results, none validated`."""
+    if len(found.lines) == 1:
+        return "The only result"
+    how = found.pick.how
+    return escape(f"{how[0].upper()}{how[1:]} results" if found.pick.validated else
+                  f"{how[0].upper()}{how[1:]} results, with no validation to choose by")  # fmt: skip
+
+
 def _cell(found: Answer) -> str:
-    target = found.cell["target"]
+    target, classes = found.cell["target"], found.best.get("classes")
     named = [found.cell["dataset"], *([target] if target not in ("label", "None") else []), found.cell["setting"]]
-    return escape(" · ".join(named))
+    drawn = [f"of {classes} classes"] if found.cell["kind"] == "fewshot" and classes else []
+    return escape(" · ".join([*named, *drawn]))
 
 
 def _against(found: Answer) -> str:
     if found.single is None:
-        return "One network: no concatenation of those tried is better."
-    doubt = "" if found.sure else " The two intervals together allow more than that."
+        by = " by validation" if found.pick.validated and len(found.lines) > 1 else ""
+        return f"One network: no concatenation of those tried is better{by}."
     one = f"{_name(found.single)} ({100 * found.single.accuracy:.1f} %)"
+    same = "episodes" if found.cell["kind"] == "fewshot" else "images"
+    doubt = (
+        ""
+        if found.sure
+        else f" Both were scored on the same {same}: the intervals of two single results do not test their difference, "
+        "and it is smaller than the two together."
+    )
     return f"{_points(found)} points against the best single network, {one}.{doubt}"
+
+
+def _higher(found: Answer) -> str:
+    line = found.higher
+    if line is None:
+        return ""
+    split = escape(str(line.get("split") or "test"))
+    told = f"Highest on {split}: <b>{_name(line)}</b> with {100 * line.accuracy:.1f} %. Validation did not choose it"
+    return f'<p class="tip">{told}, and {split} may not.</p>'
+
+
+def _overlap(line: Line) -> str:
+    shared = line.get("overlap")
+    return f'<p class="tip"><b>Not apart:</b> {escape(str(shared))} (--allow-duplicates).</p>' if shared else ""
 
 
 def _thrifty(found: Answer) -> str:
@@ -72,7 +105,8 @@ def _thrifty(found: Answer) -> str:
     part = 100 * line.get(found.cost) / found.best.get(found.cost)
     what = "parameters" if found.cost == "parameters" else "columns"
     told = f"<b>{_name(line)}</b> with {100 * line.accuracy:.1f} % has {part:.0f} % of the {what}"
-    return f'<p class="tip">Nearly as good, and cheaper: {told} and lies inside the interval.</p>'
+    where = "validates within" if found.pick.validated else "lies inside"
+    return f'<p class="tip">Nearly as good, and cheaper: {told} and {where} the interval of the best.</p>'
 
 
 def _winners(found: Sequence[Answer]) -> str:
@@ -84,13 +118,14 @@ def _winners(found: Sequence[Answer]) -> str:
         rows.append([
             ("", _cell(one)),
             ("features", _name(one.best)),
+            ("", escape(one.pick.how if len(one.lines) > 1 else "the only result")),
             ("n best", f"{100 * one.best.accuracy:.1f}{_half(one.best)}"),
             ("n", "" if one.gain is None else _points(one)),
             ("n", "" if cost is None else f"{number_text(cost)}{unit}"),
             ("features", _name(one.thrifty) if one.thrifty else ""),
         ])  # fmt: skip
     cost_head = "Cost" if mixed else names[found[0].cost].capitalize()
-    head = ["Target", "Best", "Accuracy, %", "Over the best single", cost_head, "Nearly as good, cheaper"]
+    head = ["Target", "Best", "Chosen", "Accuracy, %", "Over the best single", cost_head, "Nearly as good, cheaper"]
     return '<h2 class="below">The best of each target</h2>' + _table("The best of each target", head, rows)
 
 
@@ -146,7 +181,7 @@ def _paper_table(table: Table) -> str:
         [("", escape(row[0].text)), *(("n best" if cell.best else "n", escape(cell.text)) for cell in row[1:])]
         for row in table.rows
     ]
-    notes = escape("\n".join(table.notes))
+    notes = escape("\n".join([*table.legend, *table.notes]))
     todo = f"<details><summary>Notes, and the commands of what is missing</summary><pre>{notes}</pre></details>"
     return f"<h4>{escape(table.title)}</h4>{_table(table.title, table.header, rows)}{todo if notes else ''}"
 
@@ -157,9 +192,11 @@ def about(store: str, results: Sequence[Result], skipped: Skipped) -> str:
     facts = {
         "Accuracy": "share of the test samples that are right, or the mean over episodes, in per cent",
         "Interval": "95 %: Student's over runs with other seeds; of one run Wilson's over its samples, or normal over "
-        "its episodes",
-        "Best": "the highest accuracy of a dataset, target, split and setting; what was chosen on the test split "
-        "(select=paper, select=oracle) is listed, and not named best on the first screen",
+        "its episodes, which draw from the same images again and again: of new images and classes it says nothing",
+        "Best": "of each dataset, target, split and setting the highest accuracy on val; where no result has one, the "
+        "words say that it is the highest on the scored split, and of how many. What was chosen on the test split "
+        "(select=paper, select=oracle) is listed, and not named best beside others",
+        "Worst group": TOLD.removeprefix("worst group: ") + " samples",
         "Optimism": "points that choosing the head on the test split would have added",
         "Cost": "parameters and FLOPs (two for a multiply and add) of the backbones without heads, where features tell",
         "Store": store,

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from probe.report.grouping import Line, best, group
+from probe.report.best import legend, marks, pick
+from probe.report.grouping import Line, group
 from probe.report.rows import Result
 from probe.report.tables import Cell, Table, accuracy_cell, value_cell
+from probe.table import UNDEFINED
 
 SHARES = (
     "accuracy",
@@ -39,11 +41,11 @@ def _measures(
 def table(results: Sequence[Result]) -> Table:
     """Every measure of every concatenation: a column for each measure, empty where it was not taken."""
     keys, names, found = _measures(results)
-    top: dict[tuple[str, str], list[float]] = {}
+    columns: dict[tuple[str, str], list[Line]] = {}
     for key in keys:
         for name, line in found[key].items():
-            top.setdefault((key[0], name), []).append(line.accuracy)
-    best_of = {where: max(values) for where, values in top.items() if len(values) > 1}
+            columns.setdefault((key[0], name), []).append(line)
+    picks = {where: pick(lines) for where, lines in columns.items() if len(lines) > 1}
     several = len({key[0] for key in keys}) > 1
     rows = []
     for key in keys:
@@ -55,10 +57,35 @@ def table(results: Sequence[Result]) -> Table:
             if (measured := lines.get(name)) is None:
                 cells.append(Cell(""))
                 continue
-            top_here = best_of.get((key[0], name)) == measured.accuracy
-            cells.append(accuracy_cell(measured.accuracy, measured.half, best=top_here))
+            marked = (key[0], name) in picks and any(measured is one for one in picks[key[0], name].lines)
+            cells.append(accuracy_cell(measured.accuracy, measured.half, best=marked))
         rows.append(cells)
-    return Table(header=[*(["dataset"] if several else []), "features", "dim", *names], rows=rows)
+    told = [(f"{dataset}: {name}" if several else name, one) for (dataset, name), one in picks.items()]
+    every = [line for lines in columns.values() for line in lines]
+    return Table(
+        header=[*(["dataset"] if several else []), "features", "dim", *names],
+        rows=rows,
+        marks=legend(told),
+        legend=[*classes_told(every), *overlaps(every)],
+    )
+
+
+def overlaps(lines: Sequence[Line]) -> list[str]:
+    """A sentence for each line whose splits share images."""
+    told = [f"{line.get('features')}: {line.get('overlap')}" for line in lines if line.get("overlap")]
+    return list(dict.fromkeys(told))
+
+
+def classes_told(lines: Sequence[Line]) -> list[str]:
+    """From how many classes few-shot episodes are drawn, where that is not the same for all."""
+    found: dict[Any, dict[str, None]] = {}
+    for line in lines:
+        if line.get("kind") == "fewshot" and line.get("classes") is not None:
+            found.setdefault(line.get("classes"), {})[str(line.get("setting"))] = None
+    if len(found) < 2:
+        return []
+    told = "; ".join(f"{count} ({', '.join(settings)})" for count, settings in found.items())
+    return [f"classes that episodes are drawn from: {told}; those with too few images take no part"]
 
 
 def to_json(results: Sequence[Result]) -> dict[str, Any]:
@@ -71,9 +98,10 @@ def to_json(results: Sequence[Result]) -> dict[str, Any]:
                 "accuracy": line.accuracy,
                 "runs": len(line.results),
                 "best": i in marked,
+                "best_how": marked[i].how if i in marked else None,
                 "records": [result.record.id for result in line.results],
             }
-            for marked in [best(lines)]
+            for marked in [marks(lines)]
             for i, line in enumerate(lines)
         ]
     }
@@ -81,7 +109,7 @@ def to_json(results: Sequence[Result]) -> dict[str, Any]:
 
 def list_table(lines: Sequence[Line], names: Sequence[str]) -> Table:
     """The columns `names` of each line."""
-    marked = best(lines)
+    marked = marks(lines)
     rows = []
     for i, line in enumerate(lines):
         cells = []
@@ -92,8 +120,13 @@ def list_table(lines: Sequence[Line], names: Sequence[str]) -> Table:
             elif name in SHARES and isinstance(value, int | float):
                 cells.append(Cell(f"{100 * value:.1f}", value))
             else:
-                cells.append(value_cell(value))
+                cells.append(value_cell(_undefined(line) if name == "nll" and value is None else value))
         rows.append(cells)
     mixed = list(dict.fromkeys(name for line in lines for name in line.mixes))
     notes = [f"lines average over different {', '.join(mixed)}: no interval there; add them to --by"] if mixed else []
-    return Table(header=names, rows=rows, notes=notes)
+    told = legend([("", one) for one in marked.values()]) if "accuracy" in names else []
+    return Table(header=names, rows=rows, notes=notes, marks=told, legend=overlaps(lines))
+
+
+def _undefined(line: Line) -> str | None:
+    return UNDEFINED if line.last.record.metrics.get("nll_undefined") else None

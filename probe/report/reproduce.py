@@ -24,6 +24,7 @@ _FEWSHOT: dict[str, tuple[str, Any]] = {
     "repeats": ("repeats", 1),
     "crossing": ("group", None),
     "apart": ("apart", None),
+    "allow_duplicates": ("allow-duplicates", False),
     "classifiers": ("classifier", "nearest"),
     "transform": ("transform", "none"),
     "centre": ("centre", None),

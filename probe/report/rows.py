@@ -7,7 +7,7 @@ from typing import Any
 
 from probe.report.kinds import READERS, plain, settings_of
 from probe.report.naming import backbones_of
-from store.records import Record, read_records
+from store.records import Record, read_records, tell_unchecked
 from store.root import Root
 
 COLUMNS: dict[str, str] = {
@@ -25,13 +25,16 @@ COLUMNS: dict[str, str] = {
     "low": "lower end of the 95 % interval",
     "high": "upper end",
     "n": "samples or episodes behind it",
+    "classes": "of a few-shot result: classes that its episodes are drawn from",
+    "overlap": "images that two of its splits share",
     "std": "standard deviation over few-shot repeats, or over the runs of an objective",
     "val": "accuracy on val of the chosen head",
     "optimism_gap": "what choosing on the test split would have added",
     "top5": "share",
     "mean_class_accuracy": "share",
-    "worst_group": "name",
+    "worst_group": "name, of those with enough samples",
     "worst_group_accuracy": "share",
+    "worst_group_n": "samples of it",
     "nll": "mean negative log-likelihood, nats",
     "calibration_error": "share",
     "weight_decay": "that was chosen",
@@ -76,8 +79,10 @@ Skipped = list[tuple[str, str]]
 
 def read_results(root: Root, skipped: Skipped) -> list[Result]:
     """Every result in the store, oldest first. What is no record, or of a kind of its own, is noted in `skipped`."""
-    records = (record for kind in READERS for record in read_records(root, kind, skipped))
+    unchecked = list[str]()
+    records = (record for kind in READERS for record in read_records(root, kind, skipped, unchecked))
     found = [result for record in records for result in results_of(record, skipped)]
+    tell_unchecked(root, unchecked)
     return with_costs(sorted(found, key=lambda result: result.record.created))
 
 

@@ -25,6 +25,10 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     title: str = ""
     notes: Sequence[str] = ()
+    marks: Sequence[str] = ()
+    """What the mark of a best cell says: `best by validation of 4`."""
+    legend: Sequence[str] = ()
+    """Sentences that belong to the numbers, printed below them in every format but CSV."""
 
 
 def accuracy_cell(accuracy: float | None, half: float | None = None, *, best: bool = False) -> Cell:
@@ -55,7 +59,8 @@ def to_text(table: Table) -> str:
             list(map(printable, table.header)), [[shown(i, cell) for i, cell in enumerate(row)] for row in table.rows]
         )
     )
-    return "\n".join([*lines, *([""] if table.notes else []), *map(printable, table.notes)])
+    below = [*(f"* {mark}" for mark in table.marks), *table.legend, *table.notes]
+    return "\n".join([*lines, *([""] if below else []), *map(printable, below)])
 
 
 def to_markdown(table: Table) -> str:
@@ -67,7 +72,8 @@ def to_markdown(table: Table) -> str:
     rows = [[f"**{_markdown(c.text)}**" if c.best else _markdown(c.text) for c in row] for row in table.rows]
     title = [f"### {_markdown(table.title)}", ""] if table.title else []
     body = [line(list(map(_markdown, table.header))), f"|{rule}|", *map(line, rows)]
-    return "\n".join([*title, *body, *(f"\n{_markdown(note)}" for note in table.notes)])
+    below = [*(f"bold: {mark}" for mark in table.marks), *table.legend, *table.notes]
+    return "\n".join([*title, *body, *(f"\n{_markdown(note)}" for note in below)])
 
 
 def _markdown(text: str) -> str:
@@ -96,7 +102,7 @@ _LATEX = {
 
 
 def to_latex(table: Table) -> str:
-    """A `tabular` for the package booktabs."""
+    """A `tabular` for the package booktabs, what belongs to its numbers in small print below, notes as comments."""
     numeric = [all(_is_number(row[i]) for row in table.rows) for i in range(len(table.header))]
 
     def line(cells: Sequence[str]) -> str:
@@ -105,7 +111,9 @@ def to_latex(table: Table) -> str:
     rows = [[rf"\textbf{{{_latex(c.text)}}}" if c.best else _latex(c.text) for c in row] for row in table.rows]
     head = [rf"\begin{{tabular}}{{{''.join('r' if right else 'l' for right in numeric)}}}", r"\toprule"]
     body = [line(list(map(_latex, table.header))), r"\midrule", *map(line, rows), r"\bottomrule", r"\end{tabular}"]
-    return "\n".join([*(f"% {printable(text)}" for text in (table.title, *table.notes) if text), *head, *body])
+    below = [*(f"bold: {mark}" for mark in table.marks), *table.legend]
+    small = [rf"\par\smallskip{{\footnotesize {_latex('; '.join(below))}\par}}"] if below else []
+    return "\n".join([*(f"% {printable(text)}" for text in (table.title, *table.notes) if text), *head, *body, *small])
 
 
 def _latex(text: str) -> str:

@@ -9,15 +9,16 @@ import torch
 
 from extract.config import ExtractConfig
 from extract.datasets import open_dataset
-from extract.distill import main
+from extract.distill import Lesson, main, teacher_heads
 from extract.extractor import run as extract
 from extract.images.recipes import RECIPES
 from extract.loading import load
 from extract.trained import describe
 from extract.training.batches import Batch
+from extract.training.config import TrainConfig
 from extract.training.losses import Distillation
 from extract.training.teachers import Live, open_stored
-from store.errors import BadValue, UnknownName, UserError
+from store.errors import BadValue, SamplesMismatch, UnknownName, UserError
 from store.root import open_root
 
 TEACHERS = ("a-s0", "a-s1")
@@ -57,6 +58,25 @@ def test_stored_and_live_teachers_say_the_same_of_the_same_crops(with_views: Pat
         assert batch.view == 1 + epoch % 2
         for mine, theirs in zip(stored(batch), live(batch), strict=True):
             assert torch.allclose(mine, theirs, atol=1e-4)
+
+
+def test_views_of_other_weights_do_not_teach(with_views: Path) -> None:
+    images, loaded = open_dataset("digits", "train"), [load(name, backbones=str(with_views / "b")) for name in TEACHERS]
+    stored = open_stored(open_root(with_views / "s"), "digits", images, TEACHERS, torch.device("cpu"))
+    assert stored is not None
+    stored.check_networks(loaded)
+    with pytest.raises(SamplesMismatch, match=r"digits/train/a-s0@.* are features of other weights than a-s1 has now"):
+        stored.check_networks(loaded[::-1])
+
+
+def test_stored_heads_that_fit_their_teachers(with_views: Path, caplog: pytest.LogCaptureFixture) -> None:
+    loaded = [load(name, backbones=str(with_views / "b")) for name in TEACHERS]
+    config = TrainConfig(
+        dataset="digits", name="y", recipe="distill", store=str(with_views / "s"), backbones=str(with_views / "b")
+    )
+    heads = teacher_heads(Lesson(student="conv4", teachers=TEACHERS, heads=TEACHERS), config, loaded)
+    assert [head.info["features"] for head in heads] == [["a-s0"], ["a-s1"]]
+    assert not caplog.messages
 
 
 def test_the_loss_is_that_of_hinton_et_al() -> None:
@@ -111,6 +131,11 @@ def test_views_that_are_missing_come_with_the_command(small_nets: Path, tmp_path
         (["--loss", "mse"], UnknownName, "unknown --loss 'mse'"),
         (["--temperature", "0"], BadValue, "must be above 0"),
         (["--teacher-heads", "a-s0"], BadValue, "1 heads for 2 teachers"),
+        (
+            ["--teacher-heads", "a-s1,a-s0"],
+            BadValue,
+            "head a-s1 was trained on a-s1 with other weights than the teacher",
+        ),
     ],
 )
 def test_a_mistake_is_told(small_nets: Path, wrong: list[str], kind: type[UserError], says: str) -> None:

@@ -16,7 +16,9 @@ from extract.extractor import run as extract
 from extract.loading import load, load_head
 from extract.pretrain import main
 from extract.trained import SEAL, describe, sealed, trained_names
+from store import open_features
 from store.errors import BadValue, RootError, UnknownName, UserError
+from store.head_networks import networks_of
 from store.heads import load_head as load_stored_head
 from store.records import read_records
 from store.root import open_root
@@ -56,6 +58,8 @@ def test_the_head_is_stored_under_the_backbone_and_scores_as_in_training(small_n
 
     extract(ExtractConfig(backbone=("a-s0",), dataset=("digits",), split=("val",), store=str(small_nets / "s"),
                           backbones=str(small_nets / "b")))  # fmt: skip
+    features = open_features(small_nets / "s", "digits", "val", "a-s0")
+    assert stored.info["networks"] == networks_of([part.manifest for part in features.parts])
     found = predict_split(open_root(small_nets / "s"), "a-s0", split="val")
     assert 100 * found["top1"] == pytest.approx(describe(small_nets / "b" / "a-s0")["log"]["val_top1"], abs=0.6)
 

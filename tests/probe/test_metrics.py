@@ -63,3 +63,35 @@ def test_calibration_error_of_known_bins() -> None:
     confidence = np.array([0.95, 0.95, 0.55, 0.55])
     assert calibration_error(confidence, np.array([1, 1, 1, 0])) == pytest.approx((2 * 0.05 + 2 * 0.05) / 4)
     assert calibration_error(np.array([1.0]), np.array([1])) == 0
+
+
+def test_top_5_is_there_from_six_classes_on(data_of) -> None:
+    rng = np.random.default_rng(1)
+    for count in (5, 6):
+        y_N = np.arange(40) % count
+        (found,) = predict([Fixed(rng.normal(size=(40, count)))], data_of(np.arange(40)[:, None], y_N))
+        assert ("top5" in summarise(found, "abcdef"[:count])) == (count == 6)
+
+
+def test_a_class_that_no_head_was_trained_on_takes_no_place_among_the_five(data_of) -> None:
+    y_N = np.arange(40) % 8
+    logits = np.tile(np.arange(8.0), (40, 1))  # the class that has no sample in training has the highest
+    (found,) = predict([Fixed(logits)], data_of(np.arange(40)[:, None], y_N), trained=np.arange(7))
+    assert (found.top_NK == [6, 5, 4, 3, 2]).all()
+    report = summarise(found, "abcdefgh", trained=np.arange(7))
+    assert report["top5"] == 5 / 8
+    assert report["nll_undefined"] == 5
+    assert report["samples_per_class"] == dict.fromkeys("abcdefgh", 5)
+
+
+def test_a_group_of_one_image_is_not_the_worst(scored) -> None:
+    _, _, predictions = scored
+    wrong = int(np.flatnonzero(~predictions.correct_N)[0])
+    group_N = np.full(300, 0)
+    group_N[:9], group_N[wrong] = 1, 2
+    names = [str(i) for i in range(8)]
+    found = summarise(predictions, names, group_N=group_N, groups=("many", "few", "one"))
+    assert found["per_group"]["one"] == 0
+    assert found["worst_group"] == "many"
+    found = summarise(predictions, names, group_N=np.where(group_N == 0, -1, group_N), groups=("", "few", "one"))
+    assert (found["worst_group"], found["worst_group_accuracy"]) == (None, None)

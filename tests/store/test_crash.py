@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import store
-from store import open_features
+from store import exchange, open_features
 from store.cli import build_parser, main
 from store.commands import gc
-from store.errors import MissingFeatures, RootError
+from store.errors import BadValue, MissingFeatures, RootError
 from tests.store import crash_run
 
 BLOCKS = -(-crash_run.ROWS // crash_run.BLOCK_ROWS)
@@ -215,3 +215,58 @@ def test_a_file_in_the_way(tmp_path) -> None:
     (tmp_path / "features").write_text("not a folder")
     with pytest.raises(RootError, match="a file is in the way of a folder: give another --store"):
         crash_run.write(str(tmp_path / "features"))
+
+
+X, LABELS = np.arange(300.0, dtype=np.float32).reshape(50, 6), np.arange(50) % 4 - 1
+
+
+def take_in(root, path):
+    (made,) = exchange.import_file(root, path, "toy", "new", "train")
+    return made
+
+
+def test_a_killed_import_goes_on(root, tmp_path) -> None:
+    """Killed at every write, one after the other: the same command finishes, and nothing shows that it was killed."""
+    np.savez(tmp_path / "x.npz", features=X, labels=LABELS, groups=LABELS)
+
+    class Killed(BaseException):
+        pass
+
+    class Dying(type(root)):
+        left = 0
+
+        def _write_partial(self, target, data):
+            if self.left == 0:
+                raise Killed
+            self.left -= 1
+            return super()._write_partial(target, data)
+
+    for writes in range(1000):
+        dying = Dying(Path(root.url))
+        dying.left = writes
+        try:
+            take_in(dying, tmp_path / "x.npz")
+        except Killed:
+            pass
+        else:
+            break
+        made = take_in(root, tmp_path / "x.npz")
+        assert np.array_equal(made.read(), X)
+        assert np.array_equal(open_features(root, "toy", "train", "new").samples.target("group").index, LABELS)
+        root.remove("features")
+        root.remove("samples")
+    assert writes > 10
+
+
+def test_of_two_imports_at_once_with_other_labels_the_second_is_refused(root, tmp_path, monkeypatch) -> None:
+    np.savez(tmp_path / "x.npz", features=X, labels=LABELS)
+    np.savez(tmp_path / "y.npz", features=X * 2, labels=LABELS[::-1])
+    monkeypatch.setattr(exchange, "_check_once", lambda *_: take_first())
+
+    def take_first() -> None:  # between the check and the writing
+        monkeypatch.undo()
+        take_in(root, tmp_path / "x.npz")
+
+    with pytest.raises(BadValue, match="has these samples with another 'label': --relabel replaces"):
+        take_in(root, tmp_path / "y.npz")
+    assert np.array_equal(open_features(root, "toy", "train", "new").samples.label, LABELS)

@@ -1,3 +1,4 @@
+import json
 import logging
 
 import numpy as np
@@ -41,3 +42,54 @@ def test_kinds_stay_in_their_folder(root) -> None:
     with pytest.raises(TypeError, match="set does not belong in a record"):
         write_record(root, Record(kind="probe", config={"a": {1}}))
     assert not root.folder.exists()
+
+
+def flips(text: bytes) -> list[bytes]:
+    """Every text with the lowest bit of one byte turned over."""
+    return [text[:at] + bytes([text[at] ^ 1]) + text[at + 1 :] for at in range(len(text))]
+
+
+def test_no_flipped_bit_makes_another_record(root, caplog) -> None:
+    metrics = {"top1": 0.857, "nll": float("nan"), "per_class": [0.5, 1.0], "features": "a,b"}
+    record = write_record(root, Record(kind="probe", config={"seed": 10}, metrics=metrics))
+    text, (before,) = root.get(record.key), map(repr, read_records(root, "probe"))
+    reasons = set()
+    for other in flips(text):
+        root.put(record.key, other)
+        caplog.clear()
+        read = list(map(repr, read_records(root, "probe")))
+        assert read == [before] if read else f"{record.key} is skipped" in caplog.text, other
+        reasons |= {message.split(": ")[1] for message in caplog.messages}
+    assert "it was changed after it was written. Restore it, or remove it and run its command again" in reasons
+
+
+def test_a_record_in_the_place_of_another_is_skipped(root, caplog) -> None:
+    one, other = (write_record(root, Record(kind="probe", config={"seed": seed})) for seed in (0, 1))
+    root.put(one.key, root.get(other.key))
+    assert [record.id for record in read_records(root, "probe")] == [other.id]
+    assert f"{one.key} is skipped: it is that of {other.key}, which cannot be renamed or copied" in caplog.text
+    assert "Restore it, or remove it and run its command again" in caplog.text
+
+
+def test_a_folder_in_the_place_of_a_record_is_skipped_aloud(root, caplog) -> None:
+    root.put("records/probe/20260101T000000Z-00000000.json/x", b"")
+    assert list(read_records(root, "probe")) == []
+    assert "20260101T000000Z-00000000.json is skipped: a folder" in caplog.text
+
+
+def test_records_of_earlier_versions_are_read_and_told_once(root, caplog) -> None:
+    old, unchecked = [], []
+    for seed in range(3):
+        record = write_record(root, Record(kind="probe", config={"seed": seed}))
+        values = json.loads(root.get(record.key))
+        del values["sha256"]
+        root.put(record.key, json.dumps(values).encode())
+        old.append(record.key)
+    write_record(root, Record(kind="probe", config={"seed": 3}))
+    assert {record.config["seed"] for record in read_records(root, "probe")} == set(range(4))
+    (said,) = caplog.messages
+    assert "3 records" in said
+    assert "kept no hash of them: they are read unchecked" in said
+    assert len(list(read_records(root, "probe", [], unchecked))) == 4
+    assert unchecked == sorted(old)
+    assert len(caplog.messages) == 1

@@ -46,7 +46,7 @@ def test_loading_reads_nothing_but_the_header(root, monkeypatch) -> None:
     assert {key.rpartition("/")[2] for key in asked} == {"samples.json", "zarr.json"}
     asked.clear()
     assert loaded.ids[0] == "a.png"
-    assert {key.split("/")[4] for key in asked} == {"ids", "offsets"}
+    assert {key.split("/")[4] for key in asked} == {"ids", "offsets", "sizes"}, "they are hashed"
 
 
 def test_the_id_is_of_names_sizes_and_order() -> None:

@@ -45,7 +45,10 @@ def test_a_random_block_and_id_are_one_read_each(url) -> None:
     assert sum(one.startswith("get ") for one in asked) == 2  # the manifest, and the listing of the dataset
     want = np.random.default_rng(0).standard_normal((4096, DIM), np.float32).astype(np.float16)
     assert np.array_equal(x.read(slice(9999 * 4096, 10000 * 4096)), want)
-    assert [one for one in asked if one.startswith("path")] == ["path c.9999.0"]
+    paths = ["path c.9999.0", "path c.0"]
+    assert [one for one in asked if one.startswith("path")] == paths, "the block, and once a set the checksums"
+    assert np.array_equal(x.read(slice(18 * 4096, 19 * 4096)), want)
+    assert [one for one in asked if one.startswith("path")] == [*paths, "path c.18.0"]
     assert x.samples.ids[77] == "n01234567/img_000000.jpg"
-    assert {one for one in asked if one.startswith("path")} == {"path c.9999.0", "path c.0"}
+    assert {one for one in asked if one.startswith("path")} == {*paths, "path c.18.0"}
     assert not [one for one in asked if "sizes" in one]

@@ -101,7 +101,7 @@ LIES = {
     "other fields": ({"dim": 5}, "the manifest says \\(100, 5\\)"),
     "another set's": ({"backbone": "b"}, "belongs to toy/train/b"),
     "other samples": ({"samples": "0" * 64}, "are not those of the fingerprint"),
-    "other checksums": ({"checksums": "0" * 64}, "are not those of the manifest"),
+    "other checksums": ({"checksums": "0" * 64}, "checksums is not what the manifest says"),
     "other images": ({"content": "0" * 64}, "hash of the images is not that of the stored"),
     "no bad rows": ({"bad_rows": {}}, r"rows \[40\] do not fit the list of bad rows"),
     "unknown field": ({"odd": 2}, "missing or unknown fields: odd"),
@@ -160,7 +160,7 @@ def test_damaged_targets_are_found_and_written_again(root, stored, capsys) -> No
     write_set(root, X, LABELS, block_rows=32)
     assert verify(root, capsys) == (0, [])
     (folder / "current").write_text("0000")
-    with pytest.raises(DamagedFeatures, match="run the extract command again"):
+    with pytest.raises(DamagedFeatures, match="then the extract command again"):
         _ = open_features(root, "toy", "train", "a").samples.label
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from store.errors import BadValue
 from store.exchange import export_file
-from store.formats import WRITERS, read_arrays
+from store.foreign import read_columns
+from store.formats import WRITERS
 from store.whole import written
 
 
@@ -51,7 +52,7 @@ def test_overwriting_is_old_or_new_wherever_it_stops(suffix, root, make_set, tmp
             except Killed:
                 done = False
         if path.exists():
-            arrays = read_arrays(path)
+            arrays = {name: column.load(path) for name, column in read_columns(path).items()}
             value = int(np.asarray(arrays["features"][:]).mean())
             assert (np.asarray(arrays["labels"]) == value - 1).all()
             seen.add(value)

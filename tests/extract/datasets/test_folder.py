@@ -47,7 +47,7 @@ def test_pictures_that_are_not_read_are_told_of(tmp_path: Path, caplog: pytest.L
     (tmp_path / "train/__MACOSX").mkdir()
     samples = open_dataset(f"folder:{tmp_path}", "train").samples
     assert (samples.ids, samples.targets["label"].classes) == (["cat/1.JFIF"], ("cat",))
-    assert f"{tmp_path / 'train/cat'}: 1 pictures are left out, of kinds that are not read here: 2.heic" in caplog.text
+    assert f"{tmp_path / 'train'}: 1 pictures are left out, of kinds that are not read here: 2.heic" in caplog.text
 
 
 def test_few_shot_splits_have_classes_of_their_own(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_few_shot_splits_have_classes_of_their_own(tmp_path: Path) -> None:
     assert {split: found[split].label.tolist() for split in found} == {"base": [0, 1], "val": [3], "novel": [2, 4]}
 
 
-@pytest.mark.parametrize("names", [("train", "valid"), ("Train", "Test"), ("test", "val"), ("novel", "train")])
+@pytest.mark.parametrize("names", [("novel", "Train"), ("Testing", "dev"), ("test", "val"), ("novel", "train")])
 def test_folders_that_seem_to_be_splits_are_no_classes(names: tuple[str, str], tmp_path: Path) -> None:
     for split in names:
         picture(tmp_path / split / "cat" / "1.png")
@@ -170,6 +170,38 @@ def test_a_path_alone_is_no_dataset_but_may_be_meant_as_one(tmp_path: Path) -> N
 
 def test_links_that_go_round_are_refused(tmp_path: Path) -> None:
     picture(tmp_path / "train/cat/1.png")
-    (tmp_path / "train/cat/again").symlink_to(tmp_path / "train")
-    with pytest.raises(BadValue, match="cat/again links to a folder that it lies in"):
-        open_dataset(f"folder:{tmp_path}", "train")
+    again = tmp_path / "train/cat/again"
+    for target in (tmp_path / "train", tmp_path, tmp_path / "train/cat"):
+        again.symlink_to(target)
+        with pytest.raises(BadValue, match="cat/again links to a folder that it lies in"):
+            open_dataset(f"folder:{tmp_path}", "train")
+        again.unlink()
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (("Train", "valid", "Test"), ("train", "val", "test")),
+        (("TRAINING", "Validation", "testing", "at_night"), ("train", "val", "test", "at_night")),
+        (("train ", "dev"), ("train", "val")),
+        (("Base", "VAL", "Novel"), ("base", "val", "novel")),
+    ],
+)
+def test_splits_by_habit_and_case(
+    names: tuple[str, ...], splits: tuple[str, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for i, name in enumerate(names):
+        picture(tmp_path / name / "cat" / f"{i}.png")
+    assert splits_of(f"folder:{tmp_path}") == splits
+    found = [open_dataset(f"folder:{tmp_path}", split) for split in splits]
+    assert [images.samples.ids for images in found] == [[f"cat/{i}.png"] for i in range(len(names))]
+    assert [images.samples.split for images in found] == list(splits)
+    renamed = [f"{name} is {split}" for name, split in zip(names, splits, strict=True) if name != split]
+    assert all(text in caplog.text for text in renamed)
+
+
+def test_two_folders_that_mean_one_split_are_refused(tmp_path: Path) -> None:
+    for name in ("train", "val", "Valid"):
+        picture(tmp_path / name / "cat" / "1.png")
+    with pytest.raises(BadValue, match=r"'Valid' and 'val' both mean the split val; rename one of them"):
+        splits_of(f"folder:{tmp_path}")

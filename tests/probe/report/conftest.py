@@ -29,7 +29,7 @@ def _probed(features: str, top1: float, *, dataset: str = "toy", created: str = 
     metrics = {
         "features": features, "dim": 4 * len(features.split(",")), "num_parameters": 12, "dataset": dataset,
         "solver": config.solver, "selection": "chosen on val", "weight_decay": 0.1, "top1": top1, "top5": 1.0,
-        "top1_interval": [top1 - 0.02, top1 + 0.02], "num_samples": 1000, "val_top1": 0.5, "optimism_gap": 0.01,
+        "top1_interval": [top1 - 0.02, top1 + 0.02], "num_samples": 1000, "val_top1": top1, "optimism_gap": 0.01,
         "per_class": {"x": top1, "y": top1 / 2, "z": 0.1}, "nll": 0.5,
         "grid": [{"weight_decay": 10.0**-k, "val_top1": top1 - 0.01 * k, "test_top1": top1} for k in range(4)],
     }  # fmt: skip

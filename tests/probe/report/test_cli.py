@@ -31,6 +31,8 @@ def test_the_newest_result_of_every_concatenation(filled, capsys, caplog) -> Non
         "--------  ---  -----------  --------------------  --------------------",
         "a           4  75.0 ± 2.0",
         "a,b         8  87.5 ± 2.0*            25.0 ± 1.0            35.0 ± 1.0",
+        "",
+        "* best by validation of 2 (lbfgs top-1)",
     ]
     assert "records/probe/broken.json is skipped" in caplog.text
 

@@ -86,3 +86,15 @@ def test_nothing_to_draw(root, probed, tmp_path) -> None:
     with pytest.raises(BadValue, match="no figure: a comparison needs at least two concatenations"):
         main(["--store", root.url, "--figures", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
+
+
+def test_each_bar_says_how_many_images_it_rests_on(root, probed) -> None:
+    counts = {"x": 3, "y": 250}
+    for name, top1 in (("a", 0.5), ("a,b", 0.6)):
+        write_record(root, probed(name, top1, per_class={"x": top1, "y": 0.3}, samples_per_class=counts))
+    (figure,) = [one for one in figures(group(read_results(root, []))) if one.name.startswith("difference")]
+    svg = render_svg(figure.draw)
+    assert "x, n 3" in svg
+    assert "y, n 250" in svg
+    assert "best by validation of its kind" in figure.caption
+    assert "n: scored images" in figure.caption

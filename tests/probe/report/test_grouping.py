@@ -4,7 +4,7 @@ import statistics
 import pytest
 from scipy import stats
 
-from probe.report.grouping import best, check_names, group, where
+from probe.report.grouping import check_names, group, where
 from probe.report.intervals import student95
 from probe.report.rows import read_results
 from store.errors import UnknownName
@@ -27,7 +27,6 @@ def test_mean_and_interval_over_seeds(root, probed) -> None:
     assert one.half == pytest.approx(half, abs=1e-3)
     assert (one.get("runs"), one.get("nll"), one.get("seed")) == (3, 0.5, 1)
     assert two.interval == (0.7 - 0.02, 0.7 + 0.02), "of a single run it is the record's own"
-    assert best([one, two]) == {1}
 
 
 def test_what_cannot_be_compared_has_no_interval(root, probed, fewshot) -> None:

@@ -17,7 +17,9 @@ def test_every_number_has_its_provenance(root, probed) -> None:
     keys = [column["key"] for column in data["columns"]]
     rows = [dict(zip(keys, row, strict=True)) for row in data["rows"]]
     both, one = sorted(rows, key=lambda row: -row["runs"])
-    assert (both["features"], both["accuracy"], both["runs"], both["best"]) == ("a, b", 0.55, 2, True)
+    assert (both["features"], both["accuracy"], both["runs"], both["best"]) == (
+        "a, b", 0.55, 2, "best by validation of 2",
+    )  # fmt: skip
     assert one["nll"] is None, "JSON has no NaN"
     runs = data["runs"][rows.index(both)]
     assert len({run["facts"][0][1] for run in runs}) == 2, "each run has its own record"

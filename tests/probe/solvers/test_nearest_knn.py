@@ -51,6 +51,7 @@ def test_a_class_without_a_vote_is_never_counted(made, data_of, caplog) -> None:
     assert report["top5"] == report["top1"] == 1 - wrong.mean()
     assert wrong.any()
     assert "nll" not in report
+    assert report["nll_undefined"] == wrong.sum()
     assert f"as for {wrong.sum()} of 60 scored samples" in caplog.text
     (near,) = solve("nearest", train, Settings(weight_decay=()))
     (found,) = predict([near.head], data_of(query, true, num_classes=6))

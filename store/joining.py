@@ -1,0 +1,207 @@
+"""Which rows of a file belong to which images of the store: by id, over all splits of a dataset."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from store.errors import BadValue
+from store.inventory import find_sets
+from store.keys import check_name
+from store.roles import Table
+from store.root import Root
+from store.sample_files import load_samples
+from store.samples import Samples, Targets
+
+log = logging.getLogger("store")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a file has of one split."""
+
+    samples: Samples
+    """Of the store, or new."""
+    rows: np.ndarray
+    """(N,) int64: the row of the file for each sample; -1 where it has none."""
+    targets: Mapping[str, Targets]
+    """Of the file, in the order of the samples."""
+    stored: bool
+
+
+def present(root: Root, dataset: str) -> dict[str, Samples]:
+    """The newest list of samples of each split that has features."""
+    newest: dict[str, tuple[str, str]] = {}
+    for found in find_sets(root, dataset=dataset):
+        if found.manifest:
+            created = str(found.manifest.provenance.get("created", ""))
+            newest[found.key.split] = max(newest.get(found.key.split, ("", "")), (created, found.manifest.samples))
+    return {split: load_samples(root, dataset, split, samples) for split, (_, samples) in newest.items()}
+
+
+def parts(root: Root, dataset: str, split: str | None, table: Table, *, partial: bool = False) -> list[Part]:
+    """The rows of a file, by split: those of the store's samples, in their order; else as the file or `split` says.
+
+    Raises `BadValue`: rows that are of no image, or images without a row, unless `partial`; ids that occur twice; no
+    way to tell the split.
+    """
+    check_name("dataset", dataset)
+    stored = present(root, dataset)
+    asked = {split: stored[split]} if split in stored else stored if split is None else {}
+    if asked and table.numbered and [list(samples.ids) for samples in asked.values()] != [list(table.ids)]:
+        raise BadValue(
+            f"{table.path} has no ids, and {dataset} has images of its own in {', '.join(asked)}: save their ids as an "
+            "array `ids`, name their column by --ids, or give another --dataset"
+        )
+    if asked:
+        return _joined(dataset, asked, stored, table, partial)
+    return _new(dataset, split, stored, table)
+
+
+def _places(table: Table) -> Mapping[tuple[str, str], int]:
+    """(split, id) -> row; the split is "" where ids alone tell rows apart."""
+    alone = {("", name): row for row, name in enumerate(table.ids)}
+    if len(alone) == len(table):
+        return alone
+    if table.splits is not None:
+        both = {(str(split), name): row for row, (split, name) in enumerate(zip(table.splits, table.ids, strict=True))}
+        if len(both) == len(table):
+            return both
+    seen = set[str]()
+    twice = next(name for name in table.ids if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+    raise BadValue(f"{table.path}: sample id {twice!r} occurs twice{_other_ids(table)}")
+
+
+def _joined(
+    dataset: str, asked: Mapping[str, Samples], stored: Mapping[str, Samples], table: Table, partial: bool
+) -> list[Part]:
+    """The rows of each split that is asked for. Rows of another stored split are left out, and told."""
+    places = _places(table)
+    ids = _as_stored(table.ids, stored)
+    if ids is not table.ids:
+        places = {(split, ids[row]): row for (split, _), row in places.items()}
+    by_split = ("", ids[0]) not in places
+    found, used = list[Part](), np.zeros(len(table), np.int64)
+    for split, samples in stored.items():
+        key = split if by_split else ""
+        rows = np.array([places.get((key, name), -1) for name in samples.ids], np.int64)
+        used[rows[rows >= 0]] += 1
+        if split in asked and (rows >= 0).any():
+            targets = {name: _take(column, rows) for name, column in table.targets.items()}
+            found.append(Part(samples, rows, targets, stored=True))
+        elif split in asked and not partial:
+            found.append(Part(samples, rows, {}, stored=True))
+    if len(asked) > 1 and used.max() > 1 and all(name.isdecimal() for name in table.ids):
+        twice = repr(table.ids[int(used.argmax())])
+        raise BadValue(
+            f"{table.path}: {twice} is an id of several splits of {dataset}: --split says which this file is of"
+        )
+    _refuse(dataset, found, table, np.flatnonzero(used == 0), partial)
+    for part in found:
+        _check_sizes(part, table)
+    taken = np.unique(np.concatenate([part.rows for part in found]))
+    elsewhere = int((used > 0).sum()) - int((taken >= 0).sum())
+    if elsewhere:
+        log.info("%d rows are of other splits of %s; without --split they are taken too", elsewhere, dataset)
+    return found
+
+
+def _take(column: Targets, rows: np.ndarray) -> Targets:
+    index = column.index[rows]
+    index[rows < 0] = -1
+    return Targets(column.column, column.classes, index)
+
+
+def _refuse(dataset: str, found: Sequence[Part], table: Table, surplus: np.ndarray, partial: bool) -> None:
+    lacking = {part.samples.split: np.flatnonzero(part.rows < 0) for part in found}
+    texts = []
+    if len(surplus):
+        names = _first([table.ids[row] for row in surplus[:4]])
+        texts.append(f"{len(surplus)} of {len(table)} rows are of no image of {dataset}: {names}")
+    for part in found:
+        if len(rows := lacking[part.samples.split]):
+            names = _first([part.samples.ids[int(row)] for row in rows[:4]])
+            texts.append(f"{len(rows)} of {len(part.rows)} images of {part.samples.split} have no row: {names}")
+    if not found or (len(surplus) == len(table)) or (texts and not partial):
+        whole = [part.samples.split for part in found if not len(lacking[part.samples.split])]
+        only = f"; --split {whole[0]} imports that split alone" if whole and not len(surplus) else ""
+        some = "; --partial takes what matches" if len(surplus) < len(table) else ""
+        raise BadValue(f"{table.path}: {'; '.join(texts)}{only}{some}{_other_ids(table)}")
+    if texts:
+        log.warning("%s: %s: left out", table.path.name, "; ".join(texts))
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")
+
+
+def _other_ids(table: Table) -> str:
+    return f"; if another column has the ids: --ids {' or '.join(table.others[:3])}" if table.others else ""
+
+
+def _as_stored(ids: Sequence[str], stored: Mapping[str, Samples]) -> Sequence[str]:
+    """Where no id is known as it stands: with / for backslashes, and without a folder that all begin with."""
+    known = {name for samples in stored.values() for name in samples.ids}
+    if not known.isdisjoint(ids):
+        return ids
+    plain = [name.replace("\\", "/").removeprefix("./") for name in ids]
+    parts = plain[0].split("/")
+    for cut in range(len(parts)):
+        above = "".join(f"{part}/" for part in parts[:cut])
+        if plain[0][len(above) :] in known and all(name.startswith(above) for name in plain):
+            log.info("ids are taken as %r, not as %r", plain[0][len(above) :], ids[0])
+            return [name[len(above) :] for name in plain]
+    return ids
+
+
+def _check_sizes(part: Part, table: Table) -> None:
+    if table.sizes is None:
+        return
+    ours, theirs = table.sizes[part.rows], part.samples.sizes
+    differ = np.flatnonzero((part.rows >= 0) & (ours != theirs) & (ours > 0) & (theirs > 0))
+    if len(differ):
+        row = int(differ[0])
+        raise BadValue(
+            f"{table.path}: {len(differ)} images of {part.samples.split} have other file sizes than in the store, "
+            f"first {part.samples.ids[row]!r} with {ours[row]} bytes against {theirs[row]}: are these features of the "
+            "same files? Without the array `sizes` they are taken by their ids alone"
+        )
+
+
+def _new(dataset: str, split: str | None, stored: Mapping[str, Samples], table: Table) -> list[Part]:
+    """Splits that the store does not have yet."""
+    if table.splits is None:
+        if split is None:
+            raise BadValue(
+                f"the store has no samples of {dataset}, and {table.path.name} no array `split`: name the split of "
+                "these rows, --split train"
+            )
+        chosen = {split: np.arange(len(table))}
+    else:
+        there = sorted(set(table.splits.tolist()))
+        wanted = there if split is None else [split]
+        if split is not None and split not in there:
+            raise BadValue(f"{table.path}: its column `split` says {_first(there)}: no row is of {split!r}")
+        chosen = {check_name("split", name): np.flatnonzero(table.splits == name) for name in wanted}
+    _check_apart(dataset, [name for name in chosen if name not in stored], stored, table)
+    found = []
+    for name, rows in chosen.items():
+        sizes = np.zeros(len(rows), np.int64) if table.sizes is None else table.sizes[rows]
+        samples = Samples(dataset, name, [table.ids[int(row)] for row in rows], sizes)
+        targets = {column: values.take(rows) for column, values in table.targets.items()}
+        found.append(Part(samples, rows, targets, stored=False))
+    return found
+
+
+def _check_apart(dataset: str, splits: Sequence[str], stored: Mapping[str, Samples], table: Table) -> None:
+    """Ids that name images of another split already. Mere numbers begin anew in every split."""
+    if all(name.isdecimal() for name in table.ids):
+        return
+    for split, samples in stored.items():
+        both = set(samples.ids).intersection(table.ids)
+        if both:
+            raise BadValue(
+                f"{table.path}: {len(both)} of {len(table)} rows are images of {dataset}/{split}, first "
+                f"{min(both)!r}, not of {', '.join(splits)}: without --split each split gets its own"
+            )

@@ -1,0 +1,229 @@
+"""Which array of a file is what: features, ids, labels, groups, splits. What is not clear is never guessed."""
+
+import logging
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from store.errors import BadValue, UnknownName
+from store.foreign import NAMES_FILE, NUMBER, OTHER, TEXT, Column, check_written, read_columns, reading
+from store.formats import column_of, names_name
+from store.samples import Targets
+from store.values import as_sizes, as_targets, as_texts, read_labels
+
+log = logging.getLogger("store")
+
+FEATURES = ("features", "all_feats", "feats", "embeddings", "embedding", "x", "X")
+TARGETS = {
+    "label": ("labels", "all_labels", "label", "targets", "y", "class_name"),
+    "group": ("groups", "group"),
+}
+IDS = (
+    "ids", "id", "paths", "path", "image_paths", "image_path", "img_paths", "img_path", "filenames", "filename",
+    "file_names", "file_name", "filepaths", "filepath", "file_paths", "file_path", "files", "file",
+    "image_ids", "image_id", "sample_ids", "sample_id", "image_names", "image_name", "keys", "key", "names", "name",
+)  # fmt: skip
+"""What others call our arrays; the first that fits is taken."""
+SPLITS = ("split", "splits")
+NO_IDS = "none"
+"""`--ids none`: the rows have no names but their numbers."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of a file."""
+
+    path: Path
+    features: Any
+    """(N, ...) numbers: an array, or what is sliced like one."""
+    ids: Sequence[str]
+    numbered: bool
+    """Whether the ids are row numbers, because the file has none."""
+    sizes: np.ndarray | None
+    splits: np.ndarray | None
+    """(N,) names of splits, if the file says which row is of which."""
+    targets: Mapping[str, Targets]
+    nameless: frozenset[str]
+    """Target columns that came as numbers, without names of the classes."""
+    others: Sequence[str] = field(default_factory=tuple)
+    """Text columns that could be ids too."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def read_table(path: Path, *, labels: Path | None = None, ids: str | None = None) -> Table:
+    """Read a file; its features stay there until they are asked for.
+
+    Raises `BadValue`: what a row or a column is cannot be told, or values that are none of what they should be.
+    """
+    columns = read_columns(path)
+    name = _features(path, columns)
+    x = columns.pop(name).load(path)
+    with reading(path):
+        x, columns = _cut(path, x, columns)
+        count = x.shape[0]
+        if not count:
+            raise BadValue(f"{path} has no rows")
+        if not np.prod(x.shape[1:], dtype=np.int64):
+            raise BadValue(f"{path}: features are {tuple(x.shape)}; features are numbers, (N, D)")
+        check_written(path, x, count)
+    used = set[str]()
+    if labels:
+        columns["labels"] = read_labels(labels)
+    targets, nameless = _targets(path, columns, count, used)
+    splits = _splits(path, columns, count, used)
+    sizes = as_sizes(path, _values(path, "sizes", columns["sizes"], count)) if "sizes" in columns else None
+    by, others = _ids(path, columns, count, ids, used | {"sizes"}, splits)
+    names = None if by is None else _id_texts(path, by, columns, count)
+    used |= {by} if by else set()
+    rest = [key for key in columns if key not in {*used, "sizes"}]
+    log.info("%s: features %s%s%s", path.name, name, _told(sorted(used), "with "), _told(rest, "not taken: "))
+    numbered = names is None
+    if names is None:
+        log.info(
+            "%s has no ids: its rows are named by their numbers, and join only sets of the same numbers", path.name
+        )
+        names = [f"{row:0{len(str(count - 1))}d}" for row in range(count)]
+    return Table(path, x, names, numbered, sizes, splits, targets, nameless, others)
+
+
+def _told(names: Sequence[str], word: str) -> str:
+    return f"; {word}{', '.join(names)}" if names else ""
+
+
+def _features(path: Path, columns: Mapping[str, Column]) -> str:
+    there = [name for name in FEATURES if name in columns]
+    fits = [name for name in there if columns[name].kind == NUMBER and len(columns[name].shape) > 1]
+    if fits:
+        return fits[0]
+    if there:
+        raise BadValue(f"{path}: {there[0]} are {columns[there[0]]}; features are numbers, (N, D)")
+    have = ", ".join(f"{name} {column}" for name, column in columns.items()) or "nothing"
+    raise BadValue(f"{path} has no array `features` (or {', '.join(FEATURES[1:])}); it has: {have}")
+
+
+def _cut(path: Path, x: Any, columns: dict[str, Column]) -> tuple[Any, dict[str, Column]]:
+    """Two layouts whose rows are not the first axis: `count` rows and padding, and TRIDENT's one slide of n patches."""
+    rows = x.shape[0]
+    if rows == 1 and len(x.shape) == 3 and x.shape[1] > 1:
+        if "coords" not in columns or x.shape[1] not in columns["coords"].shape[:2]:
+            raise BadValue(f"{path}: features are {x.shape}: one row, or {x.shape[1]}? Save x[0], or x.reshape(1, -1)")
+        return np.asarray(x[0]), columns
+    count = columns.get("count")
+    if count is None or count.kind != NUMBER or count.shape not in ((), (1,)) or path.suffix.lower() == ".parquet":
+        return x, columns
+    number = np.asarray(count.load(path)[()]).ravel()[0]
+    if not (number == number // 1 and 0 <= number <= rows):
+        raise BadValue(f"{path}: count is {number}, but there are {rows} rows")
+    check_written(path, x, int(number))
+    rest = {name: column.first(int(number), rows) for name, column in columns.items() if name != "count"}
+    return x[: int(number)], rest
+
+
+def _values(path: Path, name: str, column: Column, count: int) -> np.ndarray:
+    """(N,) values of a column whose rows are those of the features."""
+    if column.kind == OTHER:
+        raise BadValue(f"{path}: {name} is {column}; needed is text or whole numbers, one a row")
+    if column.shape not in ((count,), (count, 1)):
+        several = "; several labels a row cannot be taken yet" if column.shape[:1] == (count,) else ""
+        raise BadValue(f"{path}: {name} has the shape {column.shape}, but there are {count} rows of features{several}")
+    return np.asarray(column.load(path)[()]).reshape(count)
+
+
+def _targets(
+    path: Path, columns: Mapping[str, Column], count: int, used: set[str]
+) -> tuple[dict[str, Targets], frozenset[str]]:
+    taken = {column: _alias(columns, names, count) for column, names in TARGETS.items()}
+    taken |= {column: name for name in columns if name not in taken.values() and (column := column_of(name))}
+    targets, nameless = dict[str, Targets](), set[str]()
+    for column, name in taken.items():
+        if name is None:
+            continue
+        names = columns.get(names_name(column))
+        used |= {name, names_name(column)} & columns.keys()
+        classes = None if names is None else _class_names(path, names_name(column), names)
+        targets[column], has_names = as_targets(
+            path, column, _values(path, name, columns[name], count), classes, is_text=columns[name].kind == TEXT
+        )
+        if not has_names:
+            nameless.add(column)
+    return targets, frozenset(nameless)
+
+
+def _alias(columns: Mapping[str, Column], names: Sequence[str], count: int) -> str | None:
+    """The first of these names with a value a row; else the first that is surely meant, for an error that names it."""
+    there = [name for name in names if name in columns]
+    one_each = [name for name in there if columns[name].shape in ((count,), (count, 1)) and columns[name].kind != OTHER]
+    if one_each and not (one_each[0] == "y" and "x" in columns):  # x, y: a place
+        return one_each[0]
+    return there[0] if there and there[0] == names[0] else None
+
+
+def _class_names(path: Path, name: str, column: Column) -> list[str]:
+    if column.kind == OTHER or len(column.shape) != 1:
+        raise BadValue(f"{path}: {name} is {column}; needed is one name a class, (C,)")
+    return ["" if text is None else text for text in as_texts(path, name, column.load(path))]
+
+
+def _splits(path: Path, columns: Mapping[str, Column], count: int, used: set[str]) -> np.ndarray | None:
+    name = next((name for name in SPLITS if name in columns and columns[name].kind == TEXT), None)
+    if name is None:
+        return None
+    used.add(name)
+    return np.array([text or "" for text in as_texts(path, name, _values(path, name, columns[name], count))])
+
+
+def _ids(
+    path: Path, columns: Mapping[str, Column], count: int, asked: str | None, used: Set[str], splits: np.ndarray | None
+) -> tuple[str | None, list[str]]:
+    """The column of the ids, None for row numbers; and other columns of text."""
+    if asked == NO_IDS:
+        return None, []
+    if asked is not None and asked not in columns:
+        raise UnknownName("column", asked, columns, f"--ids names a column of {path.name}, or is {NO_IDS}")
+    chosen = asked or next(
+        (name for name in IDS if name in columns and _names_rows(path, name, columns, count, splits)), None
+    )
+    could_be = [name for name in columns if name not in used and columns[name].kind == TEXT]
+    if chosen is None:
+        could_be = [name for name in could_be if _names_rows(path, name, columns, count, splits)]
+        if could_be:
+            raise BadValue(
+                f"{path}: which column names the images? --ids {could_be[0]}"
+                + (f" (or {', '.join(could_be[1:4])})" if could_be[1:] else "")
+                + f", or --ids {NO_IDS} for row numbers, which join nothing else"
+            )
+        return None, []
+    return chosen, [name for name in could_be if name != chosen]
+
+
+def _id_texts(path: Path, name: str, columns: Mapping[str, Column], count: int) -> list[str]:
+    column, beside = columns[name], path.with_name(NAMES_FILE)
+    if name == "file_names" and column.shape != (count,) and beside.is_file():
+        raise BadValue(f"{beside} has {column.shape[0]} lines, but {path.name} has {count} rows; or --ids {NO_IDS}")
+    texts = as_texts(path, name, _values(path, name, column, count))
+    for row, text in enumerate(texts):
+        if not text:
+            raise BadValue(f"{path}: row {row} has no {name}; every image needs its id")
+    return [str(text) for text in texts]
+
+
+def _names_rows(path: Path, name: str, columns: Mapping[str, Column], count: int, splits: np.ndarray | None) -> bool:
+    """`ids`; or text, or whole numbers under a name that is known, of which no two rows of a split have the same."""
+    column = columns[name]
+    if name in (IDS[0], "file_names"):
+        return True
+    if column.shape not in ((count,), (count, 1)) or column.kind == OTHER:
+        return False
+    if column.kind == NUMBER and name not in IDS:
+        return False
+    try:
+        values = as_texts(path, name, _values(path, name, column, count))
+    except BadValue:  # fractions, or bytes that are no text
+        return False
+    distinct = set(values) if splits is None else set(zip(splits.tolist(), values, strict=True))
+    return len(distinct) == count and not {None, ""} & set(values)
