@@ -10,6 +10,7 @@ import numpy as np
 
 from extract.claims import Claims
 from extract.datasets.common import Images
+from extract.forward.known import guarded
 from extract.forward.precision import Forward
 from extract.images.decoding import Decoded, decoded
 from extract.images.recipes import Recipe
@@ -99,7 +100,9 @@ class Lane:
         self._copy([i for i, sample in enumerate(self.pending) if sample.stored])
         if good:
             pixels = [self.pending[i].pixels[self.recipe] for i in good]
-            self.sent.append((self.filled + np.array(good), self.forward.start(pixels, self.recipe, self.batch_size)))
+            with guarded(self.forward.net, f"the network, given {self.batch_size} images,"):
+                features = self.forward.start(pixels, self.recipe, self.batch_size)
+            self.sent.append((self.filled + np.array(good), features))
             self.collect(leave=1)
         self.filled += len(self.pending)
         self.extracted += self.new

@@ -25,6 +25,7 @@ from store.errors import BadValue
 from store.keys import dataset_name
 from store.records import Record, write_record
 from store.root import Root, open_root
+from store.target_kinds import check_classes
 
 log = logging.getLogger("fewshot")
 
@@ -98,6 +99,7 @@ def evaluate(config: FewshotConfig, root: Root | None = None) -> Report:
     rows = _rows(root, config, splits[0])
     pool = open_pool(root, config.dataset, splits, tuple(dict.fromkeys(name for row in rows.values() for name in row)))
     target = pool.target(config.target)
+    check_classes(target.column, target.classes)
     apart = apart_column(config, pool)
     sets, notes = _episodes(config, pool, apart)
     overlap = check_once(pool, used_rows(sets), allowed=config.allow_duplicates)

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from extract.cli import main as extract
 from extract.datasets import open_dataset, splits_of
+from extract.pretrain import main as pretrain
+from fewshot.cli import main as fewshot
+from probe.cli import main as probe
 from store.errors import BadImage, BadValue
 
 
@@ -168,3 +172,20 @@ def test_a_list_that_changed_is_read_again(tmp_path: Path) -> None:
             tmp_path, "path,label,split\n" + "".join(f"{c}.png,{c},{'train'}\n" for c in classes), "cat.png", "dog.png"
         )
         assert open_dataset(name, "train").samples.ids == [f"{c}.png" for c in classes]
+
+
+def test_measured_numbers_are_extracted_but_nothing_is_trained_on_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [f"{i}.png" for i in range(60)]
+    rows = "".join(f"{file},{i / 7:.3f},{('train', 'test')[i % 2]}\n" for i, file in enumerate(files))
+    name, store = listed(tmp_path, f"path,label,split\n{rows}", *files), str(tmp_path / "store")
+    flags = ["--dataset", name, "--store", store]
+    assert extract(["--backbone", "pixels", *flags]) == 0
+    assert "'label' has 60 different numbers such as 0.143: these are no classes" in caplog.text
+    for command, more in ((probe, []), (fewshot, ["--ways", "2", "--shots", "1", "--queries", "1"])):
+        with pytest.raises(BadValue, match="these are no classes, and nothing here predicts numbers yet"):
+            command(["--features", "pixels", *flags, *more])
+    with pytest.raises(BadValue, match="these are no classes"):
+        pretrain(["--arch", "conv4w0.25", "--dataset", name, "--epochs", "1", "--backbones", store])
+    capsys.readouterr()
