@@ -4,13 +4,11 @@ import time
 from dataclasses import dataclass
 
 from extract.config import ExtractConfig
-from extract.datasets import DATASETS
 from extract.datasets.common import Images
 from extract.extractor import missing_bytes, open_writer, work
 from extract.forward.network import Network
 from extract.images.decoding import prepare
 from extract.images.recipes import Recipe
-from store.moved import warn_if_moved
 from store.root import check_room, open_root
 
 TRIAL_IMAGES = 16
@@ -39,9 +37,7 @@ def plan(config: ExtractConfig) -> list[Planned]:
     """Go through all that `extractor.run` would do. Raises `RootError`: the disk cannot hold it."""
     root, planned = open_root(config.store), list[Planned]()
     free = root.free_bytes()
-    for images, seen in work(config):
-        if images.samples.dataset not in DATASETS:  # named by a path
-            warn_if_moved(root, images.samples)
+    for images, seen in work(root, config):
         timed: set[tuple[Network, Recipe]] = set()  # several taps of one network are one pass
         for one in seen:
             writer = open_writer(root, config, images, one)

@@ -27,7 +27,8 @@ def warn_if_moved(root: Root, samples: Samples) -> None:
     """Say under which name features of these images are there, before they are made again."""
     if others := stored_as(root, samples):
         log.warning(
-            "%s/%s: images of the same names and sizes are in the store as %s. If their folder was only moved, nothing "
-            "has to be extracted again: move it back, or name its features by  --dataset %s",
+            "%s/%s: images of the same names and sizes are in the store as %s. If their folder was moved, their "
+            "features are copied from there by what is in each file, without a network, all but those of random views; "
+            "commands that read features take the old name too: --dataset %s",
             samples.dataset, samples.split, ", ".join(others), others[0],
         )  # fmt: skip

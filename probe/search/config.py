@@ -15,7 +15,8 @@ class SearchConfig:
     store: str | None = None
     """Path or s3://; None: $FEATURE_STORE or data/features."""
     train: str = "train"
-    val: str = "val"
+    val: str | None = None
+    """None: `val` where the dataset has it; `none`: a part of train."""
     test: str = "test"
     budget: int | None = None
     """Most candidates in a concatenation; None: all."""

@@ -19,7 +19,7 @@ def test_the_same_images_under_another_name(tmp_path: Path, caplog: pytest.LogCa
     write_set(root, np.zeros((3, 2), np.float32), labels)
     assert stored_as(root, moved) == ["toy"]
     warn_if_moved(root, moved)
-    assert "are in the store as toy. If their folder was only moved" in caplog.text
+    assert "are in the store as toy. If their folder was moved" in caplog.text
     assert stored_as(root, old) == []
     assert stored_as(root, Samples("pets-892f50", old.split, old.ids, old.sizes + 1)) == []
     assert stored_as(root, Samples("pets-892f50", "elsewhere", old.ids, old.sizes)) == []
