@@ -31,6 +31,8 @@ class Candidates:
     """By role: train, val where there is one, test where it is asked for."""
     classes: tuple[str, ...]
     ranges: list[tuple[int, int]]
+    overlap: dict[str, int]
+    """Images that two splits share, where that is allowed: {"train/test": 3}."""
 
     @property
     def dims(self) -> list[int]:
@@ -74,11 +76,11 @@ def open_candidates(
     splits = {role: open_split(root, config, split, blocks, classes, device) for role, split in roles.items()}
     check_classes(splits, classes, config)
     check_same_backbones(splits)
-    check_apart({role: (one.x, one.rows) for role, one in splits.items()}, allowed=config.allow_duplicates)
+    overlap = check_apart({role: (one.x, one.rows) for role, one in splits.items()}, allowed=config.allow_duplicates)
     count = sum(len(split.rows) for role, split in splits.items() if role != "test")
     if config.select == "kfold" and config.folds > count:
         raise BadValue(f"--folds {config.folds}: there are {count} samples in train and val; at most so many folds")
-    return Candidates(blocks, splits, classes, column_ranges(splits["train"].x, blocks))
+    return Candidates(blocks, splits, classes, column_ranges(splits["train"].x, blocks), overlap)
 
 
 @dataclass(frozen=True)
