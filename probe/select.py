@@ -16,7 +16,7 @@ from probe.data import Data
 from probe.features import Block
 from probe.folds import held_fifth, stratified
 from probe.metrics import Predictions, predict
-from probe.solvers import Fit, Settings, members, solve
+from probe.solvers import Fit, Settings, grid_size, solve
 from probe.splits import fitted
 from store.errors import BadValue
 
@@ -117,7 +117,7 @@ def choose(
     try:
         held, how = _held_out(train, val, whole, select, folds, seed, unit_N)
     except BadValue:
-        if members(solver, settings) > 1:
+        if grid_size(solver, settings) > 1:
             raise
         return _only(solver, settings, fitted(whole, blocks), test)
     on_val, on_test = [], []

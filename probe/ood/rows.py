@@ -61,7 +61,8 @@ def tune(
     }
     if not ranks.is_first():
         return row
-    recorded = replace(config, objective=(row["objective"],))
+    unread = {} if row["objective"] == "vrex" else {"penalty": ProbeConfig.penalty, "anneal": ProbeConfig.anneal}
+    recorded = replace(config, objective=(row["objective"],), **unread)
     record = keep_record(root, recorded, splits, row, None)
     return {**row, "record": record.id}
 

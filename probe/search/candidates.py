@@ -63,8 +63,6 @@ def open_candidates(
         )
     if odd := [str(block) for block in blocks if block.steps not in ((), ("std",))]:
         raise BadValue(f"--features {odd[0]}: a search takes standardised blocks (the default), :raw and [low:high]")
-    if config.test == config.train:
-        raise BadValue(f"--test {config.test} is the split that heads are trained on: name one that is not")
     roles = {"train": config.train}
     lacking = config.val == ProbeConfig.val and not backbones(root, dataset_name(config.dataset), config.val)
     if config.val not in ("none", config.train, config.test) and not lacking:

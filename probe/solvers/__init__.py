@@ -140,7 +140,7 @@ class Fit:
     """What the solver can say about how well it solved the problem."""
 
 
-def members(name: str, settings: Settings) -> int:
+def grid_size(name: str, settings: Settings) -> int:
     """How many members the grid has."""
     grids = {"weight_decay", "lr", "seeds", "k"} & set(SOLVERS[name].reads)
     return math.prod(len(getattr(settings, grid)) for grid in grids)

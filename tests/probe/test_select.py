@@ -5,7 +5,7 @@ import pytest
 
 from probe.config import ProbeConfig
 from probe.probing import probe
-from probe.solvers import SOLVERS, Settings, members
+from probe.solvers import SOLVERS, Settings, grid_size
 from store.errors import BadValue
 
 
@@ -63,7 +63,7 @@ def test_classes_to_choose_on_that_were_not_trained_are_told(root, make_set, cap
 
 def test_members_of_a_grid() -> None:
     settings = Settings(weight_decay=(1.0, 2.0), lr=(1.0, 2.0, 3.0), seeds=(0, 1), k=(1, 5))
-    assert {name: members(name, settings) for name in ("lbfgs", "sgd", "knn", "nearest")} == {
+    assert {name: grid_size(name, settings) for name in ("lbfgs", "sgd", "knn", "nearest")} == {
         "lbfgs": 2, "sgd": 12, "knn": 2, "nearest": 1,
     }  # fmt: skip
-    assert all(members(name, settings) for name in SOLVERS)
+    assert all(grid_size(name, settings) for name in SOLVERS)
