@@ -26,6 +26,7 @@ from store.keys import dataset_name
 from store.records import Record, write_record
 from store.root import Root, open_root
 from store.samples import Targets
+from store.target_kinds import check_classes
 
 log = logging.getLogger("fewshot")
 
@@ -176,6 +177,7 @@ def _episodes(config: FewshotConfig, pool: Pool, apart: str | None) -> tuple[lis
             [f"episodes of {config.read_episodes}: their ways, shots and queries are the file's"],
         )
     target = pool.target(config.target)
+    check_classes(target.column, target.classes)
     lists = class_lists(pool, target, config.classes, config.crossing, apart, config.settings.seed)
     sets = [
         draw_set(lists, config.ways, shots, config.queries, config.episodes, config.repeats, config.settings.seed)

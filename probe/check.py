@@ -56,9 +56,9 @@ def check_selection(select: str, folds: int, default: int) -> None:
         raise BadValue(f"--folds {folds} is of --select kfold: to --select {select} it says nothing, leave it out")
 
 
-def check_val(val: str, test: str, default: str) -> None:
+def check_val(val: str | None, test: str) -> None:
     """Raise `BadValue`: the split that is scored was named to choose on."""
-    if val != default and val == test:
+    if val == test:
         raise BadValue(f"--val {val} is the split that is scored: name another, or --val none: a part of train chooses")
 
 
@@ -92,7 +92,7 @@ def check_plain_run(config: "ProbeConfig", able: Sequence[str]) -> None:
     elsewhere = config.test_dataset not in (None, config.dataset)
     if config.test == config.train and not elsewhere:
         raise BadValue(f"--test {config.test} is the split that heads are trained on: name one that is not")
-    check_val(config.val, "" if elsewhere else config.test, type(config).val)
+    check_val(config.val, "" if elsewhere else config.test)
     if config.sub and config.solver not in LINEAR:
         raise BadValue(f"--sub averages linear heads, not those of {config.solver}: take {', '.join(LINEAR[:3])} ...")
     if config.sub and config.average:

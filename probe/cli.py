@@ -34,10 +34,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--store", help="path or s3:// URL ($FEATURE_STORE or data/features)")
     p.add_argument("--records", metavar="DIR", help="another store for the record, heads and predictions (--store)")
-    for split, also in (("train", ""), ("val", "; none: a part of train"), ("test", "")):
-        p.add_argument(
-            f"--{split}", default=split, metavar="SPLIT", help=f"split to use as {split} (%(default)s){also}"
-        )
+    for split in ("train", "test"):
+        p.add_argument(f"--{split}", default=split, metavar="SPLIT", help=f"split to use as {split} (%(default)s)")
+    p.add_argument("--val", metavar="SPLIT", help="split to use as val (val, if there is one; none: a part of train)")
     p.add_argument(
         "--test-dataset", metavar="NAME", help="take --test from another dataset, with some of these classes"
     )

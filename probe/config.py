@@ -35,7 +35,8 @@ class ProbeConfig:
     store: str | None = None
     """Path or s3://; None: $FEATURE_STORE or data/features."""
     train: str = "train"
-    val: str = "val"
+    val: str | None = None
+    """None: `val` where the dataset has it; `none`: a part of train."""
     id_val: str = "id_val"
     """With an objective: the split of the training groups to tune on; `val` is that of other groups."""
     test: str = "test"

@@ -56,6 +56,7 @@ def predict_split(
     from probe.prepare import Prepare
     from store.head_networks import check_networks
     from store.heads import load_head
+    from store.source import check_source
 
     head = load_head(root, name)
     if lacking := {"dataset", "target", "classes", "features", "widths", "steps", "normalise"} - head.info.keys():
@@ -63,6 +64,7 @@ def predict_split(
     where = dataset or head.info["dataset"]
     blocks = parse_features(root, where, split, features or ",".join(head.info["features"]))
     x = open_blocks(root, where, split, blocks)
+    check_source(root, where, {split: x})
     ranges = column_ranges(x, blocks)
     widths = [high - low for low, high in ranges]
     if widths != head.info["widths"]:

@@ -25,6 +25,7 @@ from store.root import Root, check_room
 from store.runtime import Progress
 from store.sample_files import load_samples, samples_folder, save_samples
 from store.samples import Samples, Targets
+from store.target_kinds import warn_of_no_classes
 from store.writer import CONTENT_BYTES, DTYPES, FeatureWriter
 
 log = logging.getLogger("store")
@@ -145,6 +146,7 @@ def _with_targets(root: Root, part: Part, table: Table, *, relabel: bool) -> Sam
     samples, changed = part.samples, dict[str, Targets]()
     where = samples_folder(samples.dataset, samples.split, samples.id)
     for name, column in part.targets.items():
+        warn_of_no_classes(name, column.classes)
         if root.size(f"{where}/targets/{to_folder(name)}/current") is None:  # new, or left by a killed import
             changed[name] = column
             continue

@@ -49,7 +49,7 @@ def build_foreign(arch: str, *, given: bool) -> Foreign:
 def measure_dim(name: str, net: nn.Module, recipe: Recipe) -> int:
     """D, from one forward pass of a black image."""
     size = input_size(recipe) or (224, 224)
-    with torch.inference_mode(), _running(f"{name}, given zeros of (1, 3, {size[0]}, {size[1]})"):
+    with torch.inference_mode(), running(f"{name}, given zeros of (1, 3, {size[0]}, {size[1]})"):
         feature = net(torch.zeros(1, 3, *size))
     if not isinstance(feature, torch.Tensor) or feature.ndim != 2:
         shape = list(feature.shape) if isinstance(feature, torch.Tensor) else type(feature).__name__
@@ -154,7 +154,7 @@ def _own(arch: str, module: str, function: str, *, given: bool) -> Foreign:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        with _running(f"backbone {arch!r}: import {module}"):
+        with running(f"backbone {arch!r}: import {module}"):
             found = importlib.import_module(module)
     except ImportError as error:
         raise BadValue(
@@ -165,7 +165,7 @@ def _own(arch: str, module: str, function: str, *, given: bool) -> Foreign:
     if not callable(build):
         known = [name for name, value in vars(found).items() if callable(value) and not name.startswith("_")]
         raise UnknownName(f"function of {module}", function, known, f"it is looked for in {found.__file__}")
-    with _running(f"{arch}()"):
+    with running(f"{arch}()"):
         net = build()
     if not isinstance(net, nn.Module):
         raise BadValue(f"{arch}() gave {type(net).__name__}, not a torch.nn.Module")
@@ -183,13 +183,18 @@ def _own(arch: str, module: str, function: str, *, given: bool) -> Foreign:
 
 
 @contextmanager
-def _running(what: str) -> Iterator[None]:
-    """Run code that is not ours: what goes wrong in it is told with its innermost line, as `BadValue`."""
+def running(what: str) -> Iterator[None]:
+    """Run code that is not ours: what goes wrong in it is told with its innermost line, as `BadValue`.
+
+    Memory that is not there is not its fault: such an error passes; CUDA has a class for it, MPS says it in words.
+    """
     try:
         yield
-    except (ImportError, UserError):
+    except (ImportError, UserError, torch.OutOfMemoryError):
         raise
     except Exception as error:
+        if "out of memory" in str(error):
+            raise
         frames = traceback.extract_tb(error.__traceback__)
         others = (__file__, importlib.__file__, "<frozen ", "site-packages")
         own = [frame for frame in frames if not any(name in frame.filename for name in others)]

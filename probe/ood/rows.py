@@ -61,8 +61,13 @@ def tune(
     }
     if not ranks.is_first():
         return row
-    unread = {} if row["objective"] == "vrex" else {"penalty": ProbeConfig.penalty, "anneal": ProbeConfig.anneal}
-    recorded = replace(config, objective=(row["objective"],), **unread)
+    vrex = row["objective"] == "vrex"  # the others read neither penalty nor anneal
+    recorded = replace(
+        config,
+        objective=(row["objective"],),
+        penalty=config.penalty if vrex else ProbeConfig.penalty,
+        anneal=config.anneal if vrex else ProbeConfig.anneal,
+    )
     record = keep_record(root, recorded, splits, row, None)
     return {**row, "record": record.id}
 

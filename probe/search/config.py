@@ -16,7 +16,8 @@ class SearchConfig:
     store: str | None = None
     """Path or s3://; None: $FEATURE_STORE or data/features."""
     train: str = "train"
-    val: str = "val"
+    val: str | None = None
+    """None: `val` where the dataset has it; `none`: a part of train."""
     test: str = "test"
     budget: int | None = None
     """Most candidates in a concatenation; None: all."""
@@ -48,4 +49,4 @@ class SearchConfig:
         check_selection(self.select, self.folds, SearchConfig.folds)
         if self.test == self.train:
             raise BadValue(f"--test {self.test} is the split that heads are trained on: name one that is not")
-        check_val(self.val, self.test, SearchConfig.val)
+        check_val(self.val, self.test)

@@ -140,6 +140,6 @@ def _confirmed(found: dict[str, Any]) -> str:
     if max(scores) - min(scores) < (high - low) / 2:
         told += (
             f"\nthese lie within {100 * (max(scores) - min(scores)):.2f} points by ridge, less than the "
-            f"{50 * (high - low):.2f} that the best is sure to: their order is mostly chance, and so is that correlation"
+            f"{50 * (high - low):.2f} that the best is sure to: their order is mostly chance, so is that correlation"
         )
     return told

@@ -272,5 +272,5 @@ def test_episodes_from_a_file_have_the_classes_of_the_file(stored, capsys, tmp_p
     path, flags = str(tmp_path / "e.npz"), ["--features", "b", "--json"]
     run(stored, capsys, *flags, "--ways", "2", "--episodes", "5", "--target", "label", "--write-episodes", path)
     assert json.loads(run(stored, capsys, *flags, "--read-episodes", path))["target"] == "label"
-    with pytest.raises(BadValue, match="--target subcategory: the episodes of .* are of classes by 'label'"):
+    with pytest.raises(BadValue, match=r"--target subcategory: the episodes of .* are of classes by 'label'"):
         main(["--store", stored.url, *flags, "--target", "subcategory", "--read-episodes", path])
