@@ -27,6 +27,8 @@ class Images:
     """Rows whose file is listed, but not there, or is no regular file; their size is 0."""
     top: Path | None = None
     """The folder that holds these files and nothing of other datasets: its further images are too many."""
+    times: np.ndarray | None = None
+    """(N,) int64: when the files changed last, as of when they were compared with what is stored."""
 
 
 def hashed_split(sample: str) -> str:
