@@ -13,6 +13,7 @@ from store.tables import bytes_text, table_or_json, text_table
 if TYPE_CHECKING:
     from extract.outcome import Made
     from extract.plan import Planned
+    from extract.stock import Relabelled
 
 
 def backbone_table(backbones: str | None = None, *, as_json: bool = False) -> str:
@@ -81,16 +82,22 @@ def _cell(value: Any) -> str:
 
 
 def made_table(made: Sequence["Made"]) -> str:
+    header = ("dataset", "split", "backbone", "view", "fingerprint", "images", "dim", "extracted", "reused", "bad")
     rows = [
-        (m.dataset, m.split, m.backbone, m.view, m.fingerprint[:8], m.num_samples, m.dim, m.extracted, m.bad, m.state)
+        (m.dataset, m.split, m.backbone, m.view, m.fingerprint[:8], m.num_samples, m.dim, m.extracted, m.reused, m.bad)
         for m in made
     ]
-    header = ("dataset", "split", "backbone", "view", "fingerprint", "images", "dim", "extracted", "bad", "state")
     lines = [f"process {rank()} of {size()}:"] if size() > 1 else []
-    lines.append(text_table(header, rows))
+    lines.append(text_table((*header, "state"), [(*row, m.state) for row, m in zip(rows, made, strict=True)]))
     if any(m.state == "unfinished" for m in made):
         lines.append("unfinished: other processes are at the rest; `python -m store ls` shows when it is committed")
     return "\n".join(lines)
+
+
+def relabelled_table(rows: Sequence["Relabelled"]) -> str:
+    return text_table(
+        ("dataset", "split", "images", "state"), [(row.dataset, row.split, row.num_samples, row.state) for row in rows]
+    )
 
 
 def plan_table(planned: Sequence["Planned"]) -> str:
