@@ -145,7 +145,7 @@ def _changed_pictures(root: Root, source: str, listing: Listing, splits: Mapping
         samples = x.parts[0].samples
         if samples.dataset != listing.dataset or listing.splits.get(split) != samples.id:
             continue
-        top = path.parent if source.startswith("csv:") else path / split if (path / split).is_dir() else path
+        top = (path if path.is_dir() else path.parent) / listing.folders.get(split, "")
         changed = replaced_rows(root, top, samples, contents(x, np.arange(len(x))), _kept(x))
         if changed:
             names = ",".join(dict.fromkeys(p.manifest.backbone for p in x.parts if not _is_imported(p.manifest)))

@@ -297,3 +297,26 @@ def test_relabel_goes_without_a_backbone(world: World, capsys: pytest.CaptureFix
         world.call(extract.cli, "--relabel", "--backbone", "pixels", "--dataset", world.source)
     with pytest.raises(BadValue, match="unknown dataset"):
         world.call(extract.cli, "--relabel", "--dataset", "openmojo")
+
+
+def test_a_picture_replaced_in_a_split_folder_of_another_name(world: World) -> None:
+    world.split("Training", 6)
+    world.split("valid", 6)
+    world.split("Test", 6)
+    world.extract()
+    world.noise("valid/b/2.bmp")
+    with pytest.raises(SamplesMismatch, match=r"1 of 18 images of .*/val are other pictures .* 'b/2.bmp'"):
+        world.probe()
+    assert world.extract() == {"train": (0, 0), "val": (1, 17), "test": (0, 0)}
+    world.probe()
+
+
+def test_another_split_is_extracted_after_the_list_changed(world: World) -> None:
+    """The listing speaks of all splits: what it says of labels holds for those that were not asked for, too."""
+    world.split("all", 20)
+    rows = [(f"all/{name}/{i}.bmp", name, "test" if i < 5 else "train") for name in "abc" for i in range(20)]
+    world.listed(rows)
+    world.extract()
+    world.listed([(path, label.replace("c", "b"), split) for path, label, split in rows])
+    world.extract("--split", "train")
+    assert world.probe()["num_classes"] == 2
