@@ -7,7 +7,7 @@ version) has every split that is stored.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from store.errors import FormatError, NewerFormat
@@ -90,6 +90,13 @@ def write_listing(root: Root, listing: Listing) -> None:
         "created": listing.created,
     }
     root.put(listing_key(listing.dataset), json.dumps({**values, "sha256": sha256_json(values)}, indent=1).encode())
+
+
+def adopt(root: Root, dataset: str, splits: Mapping[str, str]) -> None:
+    """Add splits with samples of their own to a dataset that has a listing; no listing is begun for them."""
+    listing = read_listing(root, dataset)
+    if listing and splits:
+        write_listing(root, replace(listing, splits={**listing.splits, **splits}))
 
 
 def stored_splits(root: Root, dataset: str) -> list[str]:
