@@ -72,6 +72,12 @@ def read(path: str, pool: Pool) -> list[EpisodeSet]:
     return sets
 
 
+def read_target(path: str) -> str:
+    """The target column of the classes in a file that `read` could read."""
+    with np.load(path, allow_pickle=False) as file:
+        return str(parse_json(str(file["header"])).get("target", "label"))
+
+
 def _read_set(arrays: dict[str, np.ndarray], i: int, text: dict[str, Any]) -> EpisodeSet:
     batches = []
     for j in range(int(text["batches"])):

@@ -25,6 +25,7 @@ from store.errors import BadValue
 from store.keys import dataset_name
 from store.records import Record, write_record
 from store.root import Root, open_root
+from store.samples import Targets
 from store.target_kinds import check_classes
 
 log = logging.getLogger("fewshot")
@@ -98,10 +99,8 @@ def evaluate(config: FewshotConfig, root: Root | None = None) -> Report:
     splits = config.splits or default_splits(root, config.dataset)
     rows = _rows(root, config, splits[0])
     pool = open_pool(root, config.dataset, splits, tuple(dict.fromkeys(name for row in rows.values() for name in row)))
-    target = pool.target(config.target)
-    check_classes(target.column, target.classes)
     apart = apart_column(config, pool)
-    sets, notes = _episodes(config, pool, apart)
+    sets, target, notes = _episodes(config, pool, apart)
     overlap = check_once(pool, used_rows(sets), allowed=config.allow_duplicates)
     mean, more = mean_of(root, config, pool)
     load = partial(_load, pool, config.transform, mean, _device(config.device))
@@ -158,14 +157,27 @@ def _rows(root: Root, config: FewshotConfig, split: str) -> dict[str, tuple[str,
     return rows
 
 
-def _episodes(config: FewshotConfig, pool: Pool, apart: str | None) -> tuple[list[EpisodeSet], list[str]]:
-    """The episode sets, read or drawn, and what to say about them. No value of `apart` is both support and query."""
+def _episodes(config: FewshotConfig, pool: Pool, apart: str | None) -> tuple[list[EpisodeSet], Targets, list[str]]:
+    """The episode sets, read or drawn, their classes, and what to say about them.
+
+    No value of `apart` is both support and query. Raises `BadValue`: a file of episodes of another column.
+    """
     if config.read_episodes:
-        sets = episode_file.read(config.read_episodes, pool)
+        sets, column = episode_file.read(config.read_episodes, pool), episode_file.read_target(config.read_episodes)
+        if config.target not in (None, column):
+            raise BadValue(
+                f"--target {config.target}: the episodes of {config.read_episodes} are of classes by {column!r}; leave "
+                "--target out, or draw new ones"
+            )
         if apart:
             check_units(pool, sets, apart)
-        return sets, [f"episodes of {config.read_episodes}: their ways, shots and queries are the file's"]
+        return (
+            sets,
+            pool.target(column),
+            [f"episodes of {config.read_episodes}: their ways, shots and queries are the file's"],
+        )
     target = pool.target(config.target)
+    check_classes(target.column, target.classes)
     lists = class_lists(pool, target, config.classes, config.crossing, apart, config.settings.seed)
     sets = [
         draw_set(lists, config.ways, shots, config.queries, config.episodes, config.repeats, config.settings.seed)
@@ -180,7 +192,7 @@ def _episodes(config: FewshotConfig, pool: Pool, apart: str | None) -> tuple[lis
     if config.crossing:
         crossing = config.crossing
         notes.append(f"support from {crossing.column} {crossing.support}, query from {crossing.query}")
-    return sets, notes
+    return sets, target, notes
 
 
 def _device(name: str) -> torch.device:

@@ -44,7 +44,7 @@ def to_text(report: Report) -> str:
             [f"{d.b} - {d.a}", d.on, d.ways, d.shots, f"{100 * d.difference:+.2f}", _half(d.ci95)]
             for d in report.differences
         ]
-        lines += ["", text_table(["paired difference", "on", "ways", "shots", "accuracy", "95 %"], differences)]
+        lines += ["", text_table(["paired difference", "on", "ways", "shots", "points", "95 %"], differences)]
     told = [f"{report.dataset}: {text}" for text in overlap_text(report.overlap)]
     return "\n".join([*lines, *_classes(report), *report.notes, *told, f"record: {report.record}"])
 

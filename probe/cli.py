@@ -4,8 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from probe.check import check
-from probe.config import BATCH_NORMS, OBJECTIVES, PRECISIONS, SELECT, SHARDS, TUNINGS, ProbeConfig
+from probe.check import OBJECTIVES, SELECT, TUNINGS
+from probe.config import BATCH_NORMS, PRECISIONS, SHARDS, ProbeConfig
 from probe.solvers import SOLVERS
 from store.errors import BadValue
 from store.flags import Parser, integers, names, numbers, size
@@ -120,7 +120,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     options["objective"] = tuple(dict.fromkeys(options["objective"]))
     options["solver"] = options["solver"] or ("balanced" if options["objective"] else ProbeConfig.solver)
     config = ProbeConfig(**{**options, "features": tuple(options["features"])})
-    check(config)
     from probe.run import run  # torch loads here
 
     with open_for_results(config.store, records) as root:

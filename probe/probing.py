@@ -251,7 +251,7 @@ def _keep(
     """Store what is asked for, once for all ranks; returns the row with the ids."""
     if not ranks.is_first():
         return row
-    head = keep_head(root, config, blocks, classes, choice, splits["train"]) if choice else None
+    head = keep_head(root, config, blocks, classes, choice, splits) if choice else None
     record = keep_record(root, config, splits, row, head)
     row = {**row, "head": head, "record": record.id}
     if config.predictions:

@@ -31,6 +31,8 @@ class Candidates:
     """By role: train, val where there is one, test where it is asked for."""
     classes: tuple[str, ...]
     ranges: list[tuple[int, int]]
+    overlap: dict[str, int]
+    """Images that two splits share, where that is allowed: {"train/test": 3}."""
 
     @property
     def dims(self) -> list[int]:
@@ -61,8 +63,6 @@ def open_candidates(
         )
     if odd := [str(block) for block in blocks if block.steps not in ((), ("std",))]:
         raise BadValue(f"--features {odd[0]}: a search takes standardised blocks (the default), :raw and [low:high]")
-    if config.test == config.train:
-        raise BadValue(f"--test {config.test} is the split that heads are trained on: name one that is not")
     used = (config.train, config.test)
     roles = find_roles(root, config.dataset, train=config.train, val=config.val, test=config.test, used=used)
     if not test:
@@ -73,11 +73,11 @@ def open_candidates(
     check_classes(splits, classes, config)
     check_same_backbones(splits)
     check_source(root, config.dataset, {roles[role]: one.x for role, one in splits.items()})
-    check_apart({role: (one.x, one.rows) for role, one in splits.items()}, allowed=config.allow_duplicates)
+    overlap = check_apart({role: (one.x, one.rows) for role, one in splits.items()}, allowed=config.allow_duplicates)
     count = sum(len(split.rows) for role, split in splits.items() if role != "test")
     if config.select == "kfold" and config.folds > count:
         raise BadValue(f"--folds {config.folds}: there are {count} samples in train and val; at most so many folds")
-    return Candidates(blocks, splits, classes, column_ranges(splits["train"].x, blocks))
+    return Candidates(blocks, splits, classes, column_ranges(splits["train"].x, blocks), overlap)
 
 
 @dataclass(frozen=True)

@@ -91,9 +91,10 @@ def test_units_are_kept_apart_unasked(units, capsys, tmp_path) -> None:
     leaks = json.loads(capsys.readouterr().out)
     assert leaks["results"][0]["accuracy"] > apart["results"][0]["accuracy"] + 0.05
     assert [record.metrics["apart"] for record in read_records(units, "fewshot")].count("unit") == 1
+    read = [*FLAGS[:4], "--store", units.url]
     with pytest.raises(BadValue, match=r"in \d+ of 300 episodes a value of 'unit' is both support and query"):
-        main([*argv, "--read-episodes", file])
-    assert main([*argv, "--read-episodes", file, "--apart", "none"]) == 0
+        main([*read, "--read-episodes", file])
+    assert main([*read, "--read-episodes", file, "--apart", "none"]) == 0
 
 
 def test_rows_of_other_classes_say_so(root, make_set, capsys) -> None:
