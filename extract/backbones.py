@@ -6,6 +6,7 @@ docs/adding-a-backbone.md.
 
 from extract.backbone import Backbone
 from extract.models.architectures import ARCHITECTURES, find_architecture
+from extract.models.own_code import split_path
 from extract.weights.table import Weights
 from store.errors import BadValue, UnknownName
 
@@ -206,7 +207,8 @@ FAMILIES: dict[str, str] = {
     "torchvision:NAME": "any model of torchvision, its default weights and preprocessing",
     "timm:NAME": "any model of timm, its pretrained weights and preprocessing (pip install timm)",
     "random:ARCH": "an untrained network, the same on every machine",
-    "MODULE:FUNCTION": "your own: FUNCTION() returns a torch module, (B, 3, H, W) -> (B, D)",
+    "MODULE:FUNCTION": "your own: FUNCTION() returns a torch module, (B, 3, H, W) -> (B, D); from elsewhere: "
+    "FOLDER/MODULE:FUNCTION",
 }
 
 
@@ -229,7 +231,7 @@ def find_backbone(name: str, backbones: str | None = None) -> Backbone:
         raise BadValue(f"backbone {name!r} lacks the name after the colon, as in torchvision:resnet50; {LIST}")
     if family == "random":
         return _random(name, ALIASES.get(rest, rest))
-    return Backbone(name=name, arch=name, dim=None, weights=None, recipe="own")
+    return Backbone(name=split_path(name)[1], arch=name, dim=None, weights=None, recipe="own")
 
 
 def _random(name: str, arch: str) -> Backbone:

@@ -13,7 +13,7 @@ import numpy as np
 
 from extract.claims import Claims
 from extract.config import ExtractConfig
-from extract.datasets import open_dataset, splits_of
+from extract.datasets import DATASETS, open_dataset, splits_of
 from extract.datasets.common import Images
 from extract.forward.network import Network
 from extract.forward.packing import in_packs
@@ -30,6 +30,7 @@ from extract.stock import Stock, as_stored
 from store.errors import BadImage, BadValue
 from store.fingerprint import Fingerprint
 from store.keys import FeatureKey, dataset_name
+from store.moved import warn_if_moved
 from store.root import Root, check_room, open_root
 from store.runtime import Progress, rank, size, versions
 from store.writer import BLOCK_ROWS, FeatureWriter, rows_of_block
@@ -93,6 +94,8 @@ def work(root: Root, config: ExtractConfig) -> Iterator[tuple[Images, list[Seen]
             ]
             for split in config.split or splits_of(dataset, config.data_root):
                 opened = open_dataset(dataset, split, config.data_root, allow_absent=config.skip_bad)
+                if opened.samples.dataset not in DATASETS:  # named by a path
+                    warn_if_moved(root, opened.samples)
                 yield as_stored(root, opened), seen
 
 

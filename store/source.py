@@ -17,6 +17,7 @@ import numpy as np
 from store.concat import Concat
 from store.errors import SamplesMismatch
 from store.fingerprint import IMPORTED
+from store.habits import is_hidden, split_folder
 from store.keys import dataset_name, user_path
 from store.listing import Listing, read_listing
 from store.overlap import contents
@@ -26,9 +27,6 @@ from store.samples import Samples
 from store.writer import content_hash
 
 log = logging.getLogger("store")
-
-JUNK = frozenset({"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini"})
-"""What systems leave among pictures; names that begin with a dot are left out too."""
 
 
 def place(source: str) -> Path | None:
@@ -66,13 +64,9 @@ def _names(top: Path) -> Iterator[str]:
             below.clear()
             continue
         seen.add((info.st_dev, info.st_ino))
-        below[:] = [name for name in below if _counts(name)]
+        below[:] = [name for name in below if not is_hidden(name)]
         inside = os.path.relpath(where, top)
-        yield from (f"{inside}/{name}" for name in names if _counts(name))
-
-
-def _counts(name: str) -> bool:
-    return not name.startswith(".") and name not in JUNK
+        yield from (f"{inside}/{name}" for name in names if not is_hidden(name))
 
 
 def file_times(top: Path, samples: Samples) -> np.ndarray:
@@ -145,7 +139,7 @@ def _changed_pictures(root: Root, source: str, listing: Listing, splits: Mapping
         samples = x.parts[0].samples
         if samples.dataset != listing.dataset or listing.splits.get(split) != samples.id:
             continue
-        top = path.parent if source.startswith("csv:") else path / split if (path / split).is_dir() else path
+        top = path.parent if source.startswith("csv:") else split_folder(path, split)
         changed = replaced_rows(root, top, samples, contents(x, np.arange(len(x))), _kept(x))
         if changed:
             names = ",".join(dict.fromkeys(p.manifest.backbone for p in x.parts if not _is_imported(p.manifest)))

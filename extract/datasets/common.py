@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from extract.datasets.split_names import SPLITS
 from store.errors import BadImage, BadValue
+from store.habits import SPLITS
 from store.samples import Samples, Targets
 
 MAX_BYTES = 1 << 31

@@ -14,9 +14,10 @@ import numpy as np
 from extract.datasets import warn_once
 from extract.datasets.common import Images, check_inside, file_images, hashed_split
 from extract.datasets.csv_text import Table, read_bytes, read_table
-from extract.datasets.split_names import SPLITS, as_splits
+from extract.datasets.split_names import as_splits
 from extract.datasets.walk import short
 from store.errors import BadValue
+from store.habits import SPLITS
 from store.keys import check_name, dataset_name
 from store.samples import UNIT, Targets
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from extract.datasets import warn_once
 from store.errors import BadValue
+from store.habits import is_hidden
 
 SUFFIXES = frozenset(
     {
@@ -28,16 +29,6 @@ SUFFIXES = frozenset(
 """Files that count as images."""
 UNREAD = frozenset({".heic", ".heif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".svg", ".psd", ".dcm"})
 """Files that are pictures too, but that nothing here reads: they are left out, with a warning."""
-TOOLS = frozenset(
-    {"__macosx", "@eadir", "@recycle", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler", "lost+found",
-     "system volume information"}
-)  # fmt: skip
-"""Folders that archives, disk stations and systems make: thumbnails and what was deleted, never data."""
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder is not its owner's: `.ipynb_checkpoints`, `._1.jpg`, `@eaDir` and their kind."""
-    return name.startswith(".") or name.lower() in TOOLS
 
 
 def image_files(top: Path, names: Iterable[str]) -> dict[str, list[str]]:
