@@ -20,6 +20,7 @@ from store.formats import PORTION, array_name, names_name, write_arrays
 from store.inventory import find_sets
 from store.joining import Part, parts
 from store.keys import FeatureKey, check_name, to_folder
+from store.listing import adopt
 from store.roles import Table, read_table
 from store.root import Root, check_room
 from store.runtime import Progress
@@ -76,10 +77,12 @@ def import_file(
         block = _blocks(table, x, part, dtype, options)
         planned.append((part, samples, block, _fingerprint(block, part, dtype)))
     _check_once(root, dataset, [(part.samples.split, fingerprint) for part, _, _, fingerprint in planned])
-    return [
+    made = [
         _write(root, path, FeatureKey(dataset, part.samples.split, backbone), samples, dim, block, fingerprint, options)
         for part, samples, block, fingerprint in planned
     ]
+    adopt(root, dataset, {part.samples.split: part.samples.id for part in found if not part.stored})
+    return made
 
 
 def _fingerprint(block: Block, part: Part, dtype: str) -> Fingerprint:

@@ -1,7 +1,5 @@
 """How people name splits, and what their systems leave among pictures."""
 
-from pathlib import Path
-
 SPLITS = ("train", "val", "test")
 APART = ("base", "val", "novel")
 """Splits whose classes are not the same ones."""
@@ -24,14 +22,6 @@ def usual(name: str) -> str:
     plain = name.strip().lower()
     plain = HABITS.get(plain, plain)
     return plain if plain in (*SPLITS, *APART) else name
-
-
-def split_folder(path: Path, split: str) -> Path:
-    """The folder of a split in `folder:PATH`, whatever it is called there; PATH itself where it has none."""
-    if (path / split).is_dir():
-        return path / split
-    named = (entry for entry in sorted(path.iterdir()) if usual(entry.name) == split and entry.is_dir())
-    return next(named, path)
 
 
 def is_hidden(name: str) -> bool:

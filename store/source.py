@@ -17,7 +17,7 @@ import numpy as np
 from store.concat import Concat
 from store.errors import SamplesMismatch
 from store.fingerprint import IMPORTED
-from store.habits import is_hidden, split_folder
+from store.habits import is_hidden
 from store.keys import dataset_name, user_path
 from store.listing import Listing, read_listing
 from store.overlap import contents
@@ -139,7 +139,7 @@ def _changed_pictures(root: Root, source: str, listing: Listing, splits: Mapping
         samples = x.parts[0].samples
         if samples.dataset != listing.dataset or listing.splits.get(split) != samples.id:
             continue
-        top = path.parent if source.startswith("csv:") else split_folder(path, split)
+        top = (path if path.is_dir() else path.parent) / listing.folders.get(split, "")
         changed = replaced_rows(root, top, samples, contents(x, np.arange(len(x))), _kept(x))
         if changed:
             names = ",".join(dict.fromkeys(p.manifest.backbone for p in x.parts if not _is_imported(p.manifest)))
