@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from extract.backbones import list_backbones
 from extract.config import ExtractConfig
 from store.flags import Parser, names
 
@@ -16,7 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
         "a run that was stopped goes on where it was.",
     )
     default = ExtractConfig(backbone=("x",))
-    p.add_argument("--backbone", type=names, metavar="A,B", help="backbones by name; all are fed from one decode")
+    p.add_argument("--backbone", metavar="A,B", help="backbones by name, also a{0..2} and b*; one decode feeds all")
     p.add_argument("--dataset", type=names, default=default.dataset, metavar="NAME",
                    help="a name, folder:PATH or csv:FILE; several by comma (default: openmoji)")  # fmt: skip
     p.add_argument("--data-root", default=default.data_root, metavar="DIR",
@@ -39,6 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--batch-size", type=int, metavar="N", help="images of one forward pass (default: what fits)")
     p.add_argument("--workers", type=int, default=default.workers, metavar="N", help="decoding threads")
     p.add_argument("--skip-bad", action="store_true", help="record images that cannot be read instead of stopping")
+    p.add_argument("--relabel", action="store_true",
+                   help="read splits, samples and labels of --dataset anew, without a network")  # fmt: skip
     p.add_argument("--dry-run", action="store_true", help="say what would be done, its size and time")
     p.add_argument("--json", action="store_true", help="print one JSON document")
     p.add_argument("--list", action="store_true", help="list the backbones")
@@ -60,8 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         root = options["data_root"]
         print(json.dumps(dataset_rows(root), indent=1) if options["json"] else dataset_table(root))
         return 0
+    if options.pop("relabel"):
+        if options["backbone"]:
+            parser.error("--relabel goes without --backbone: an extraction takes over the labels anyway")
+        return _relabel(options)
+    options["backbone"] = list_backbones(options["backbone"] or "", options["backbones"])
     if not options["backbone"]:
-        parser.error("--backbone is needed (or --list, --list-datasets)")
+        parser.error("--backbone is needed (or --relabel, --list, --list-datasets)")
     as_json, download, dry_run = (options.pop(name) for name in ("json", "download", "dry_run"))
     config = ExtractConfig(**options)
     check_names(config)
@@ -88,6 +96,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         rows, table = list(run(config)), made_table
     print(json.dumps([asdict(row) for row in rows], indent=1) if as_json else table(rows))
+    return 0
+
+
+def _relabel(options: dict[str, Any]) -> int:
+    from dataclasses import asdict
+
+    from extract.datasets import find_dataset
+    from extract.listing import relabelled_table
+    from extract.stock import relabel
+    from store.root import open_root
+
+    for name in options["dataset"]:
+        find_dataset(name)
+    rows = relabel(open_root(options["store"]), options["dataset"], options["data_root"])
+    print(json.dumps([asdict(row) for row in rows], indent=1) if options["json"] else relabelled_table(rows))
     return 0
 
 

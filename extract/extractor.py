@@ -13,7 +13,7 @@ import numpy as np
 
 from extract.claims import Claims
 from extract.config import ExtractConfig
-from extract.datasets import open_dataset, splits_of
+from extract.datasets import DATASETS, open_dataset, splits_of
 from extract.datasets.common import Images
 from extract.forward.network import Network
 from extract.forward.packing import in_packs
@@ -25,9 +25,12 @@ from extract.loading import load
 from extract.outcome import Made, made_row, record
 from extract.pipeline import Lane, Output, Seconds, fill
 from extract.ranks import local_device
+from extract.reuse import Stored
+from extract.stock import Stock, as_stored
 from store.errors import BadImage, BadValue
 from store.fingerprint import Fingerprint
 from store.keys import FeatureKey, dataset_name
+from store.moved import warn_if_moved
 from store.root import Root, check_room, open_root
 from store.runtime import Progress, rank, size, versions
 from store.writer import BLOCK_ROWS, FeatureWriter, rows_of_block
@@ -51,11 +54,13 @@ def run(config: ExtractConfig) -> list[Made]:
     root, start, seconds = open_root(config.store), time.perf_counter(), Seconds()
     made: list[Made] = []
     turn = rank()  # the next split begins where the ranks of this one end: short splits go to different ranks
-    for images, seen in work(config):
+    stock = Stock(root, config.dataset, config.data_root)
+    for images, seen in work(root, config):
+        stock.note(images)
         made += _extract(root, config, images, seen, seconds, turn % size())
         count = len(images.samples)
         turn -= -(-count // (config.block_rows or rows_of_block(count)))
-    if any(row.extracted for row in made):
+    if any(row.extracted or row.reused for row in made):
         record(root, config, made, seconds, time.perf_counter() - start)
     return made
 
@@ -75,7 +80,7 @@ def networks(config: ExtractConfig) -> list[tuple[Network, list[str]]]:
     return found
 
 
-def work(config: ExtractConfig) -> Iterator[tuple[Images, list[Seen]]]:
+def work(root: Root, config: ExtractConfig) -> Iterator[tuple[Images, list[Seen]]]:
     """Every split that is asked for, with what is to see it: as many backbones at a time as the memory holds."""
     packs = in_packs(networks(config), config.views, config.block_rows or BLOCK_ROWS)
     while packs:
@@ -88,7 +93,10 @@ def work(config: ExtractConfig) -> Iterator[tuple[Images, list[Seen]]]:
                 for view in range(config.views)
             ]
             for split in config.split or splits_of(dataset, config.data_root):
-                yield open_dataset(dataset, split, config.data_root, allow_absent=config.skip_bad), seen
+                opened = open_dataset(dataset, split, config.data_root, allow_absent=config.skip_bad)
+                if opened.samples.dataset not in DATASETS:  # named by a path
+                    warn_if_moved(root, opened.samples)
+                yield as_stored(root, opened), seen
 
 
 def open_writer(root: Root, config: ExtractConfig, images: Images, seen: Seen, *, left: int = 0) -> FeatureWriter:
@@ -133,13 +141,14 @@ def _extract(
                 writer = open_writer(root, config, images, one, left=len(images.samples) // size())
         if writer.committed:
             writer.save_samples()
-            made[i] = made_row(writer, one.recipe.view, 0, 0, "complete")
+            made[i] = made_row(writer, one.recipe.view, None, 0, "complete")
             continue
         chosen = writer.choices  # by the first run
         sort = (one.net, one.recipe, chosen["batch_size"], chosen.get("compiled", False), writer.block_rows)
         if sort not in lanes:
             lanes[sort] = Lane([], one.recipe, _forward(images, *sort[:4]), chosen["batch_size"])
-        lanes[sort].outputs.append(Output(writer, one.net.columns(one.tap)))
+        stored = Stored(root, one.name, writer.fingerprint)
+        lanes[sort].outputs.append(Output(writer, one.net.columns(one.tap), stored))
         writers[i], lane_of[i] = writer, lanes[sort]
     source = next(name for name in config.dataset if dataset_name(name) == images.samples.dataset)
     bad = 0
@@ -148,9 +157,15 @@ def _extract(
         bad = max(bad, _fill(config, images, together, seconds, turn))
     for i, lane in lane_of.items():
         net, recipe = seen[i].net, seen[i].recipe
-        told = {"versions": versions(), "source": source, **writers[i].choices, **net.cost(recipe)}
+        told = {
+            "versions": versions(),
+            "source": source,
+            **writers[i].choices,
+            **net.cost(recipe),
+            "reused_rows": lane.reused,
+        }
         done = writers[i].commit(told, net.errors[seen[i].tap])
-        made[i] = made_row(writers[i], recipe.view, lane.extracted, bad, "extracted" if done else "unfinished")
+        made[i] = made_row(writers[i], recipe.view, lane, bad, "extracted" if done else "unfinished")
     return [made[i] for i in range(len(seen))]
 
 

@@ -13,6 +13,7 @@ from store.tables import bytes_text, table_or_json, text_table
 if TYPE_CHECKING:
     from extract.outcome import Made
     from extract.plan import Planned
+    from extract.stock import Relabelled
 
 
 def backbone_table(backbones: str | None = None, *, as_json: bool = False) -> str:
@@ -22,8 +23,8 @@ def backbone_table(backbones: str | None = None, *, as_json: bool = False) -> st
             name,
             row.arch,
             row.dim,
-            round(COSTS[row.arch].params / 1e6, 1),
-            round(COSTS[row.arch].gmacs, 1),
+            round(cost.params / 1e6, 1) if (cost := COSTS.get(row.arch)) else None,
+            round(cost.gmacs, 1) if cost else None,
             row.recipe,
             row.note,
         )
@@ -38,7 +39,8 @@ def backbone_table(backbones: str | None = None, *, as_json: bool = False) -> st
     more = "\n".join(f"{name}: {what}" for name, what in (FAMILIES | inside).items())
     trained = trained_names(backbones)
     here = f"\n\ntrained here: {', '.join(trained)}" if trained else ""
-    return f"{text_table(header, rows)}\n\n{more}{here}"
+    table = text_table(header, [["" if cell is None else cell for cell in row] for row in rows])
+    return f"{table}\n\n{more}{here}"
 
 
 def dataset_rows(data_root: str) -> list[dict[str, Any]]:
@@ -81,16 +83,22 @@ def _cell(value: Any) -> str:
 
 
 def made_table(made: Sequence["Made"]) -> str:
+    header = ("dataset", "split", "backbone", "view", "fingerprint", "images", "dim", "extracted", "reused", "bad")
     rows = [
-        (m.dataset, m.split, m.backbone, m.view, m.fingerprint[:8], m.num_samples, m.dim, m.extracted, m.bad, m.state)
+        (m.dataset, m.split, m.backbone, m.view, m.fingerprint[:8], m.num_samples, m.dim, m.extracted, m.reused, m.bad)
         for m in made
     ]
-    header = ("dataset", "split", "backbone", "view", "fingerprint", "images", "dim", "extracted", "bad", "state")
     lines = [f"process {rank()} of {size()}:"] if size() > 1 else []
-    lines.append(text_table(header, rows))
+    lines.append(text_table((*header, "state"), [(*row, m.state) for row, m in zip(rows, made, strict=True)]))
     if any(m.state == "unfinished" for m in made):
         lines.append("unfinished: other processes are at the rest; `python -m store ls` shows when it is committed")
     return "\n".join(lines)
+
+
+def relabelled_table(rows: Sequence["Relabelled"]) -> str:
+    return text_table(
+        ("dataset", "split", "images", "state"), [(row.dataset, row.split, row.num_samples, row.state) for row in rows]
+    )
 
 
 def plan_table(planned: Sequence["Planned"]) -> str:

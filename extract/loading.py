@@ -43,7 +43,10 @@ class Loaded:
     @cached_property
     def net(self) -> nn.Module:
         """Eval mode, no gradients: (B, 3, H, W) normalised float32 -> (B, dim) float32."""
-        return self.filled().eval().requires_grad_(requires_grad=False)
+        net = self.filled().eval()
+        for parameter in net.parameters():  # ScriptModules have no requires_grad_
+            parameter.requires_grad_(False)
+        return net
 
 
 def load(
@@ -75,7 +78,7 @@ def load(
         weights_sha256=sha256,
         architecture=built.architecture,
         recipe=built.recipe,
-        num_bytes=sum(value.numel() * value.element_size() for value in built.net.state_dict().values()),
+        num_bytes=sum(value.numel() * value.element_size() for value in tensors_of(built.net).values()),
     )
 
 
@@ -151,7 +154,7 @@ def check_file(name: str, weights: Weights, path: Path) -> None:
 
 
 def _parts(path: Path, name: str, weights: Weights, net: nn.Module) -> Parts:
-    shapes = {key: tuple(value.shape) for key, value in net.state_dict().items()}
+    shapes = {key: tuple(value.shape) for key, value in tensors_of(net).items()}
     tree = open_container(path)
     # what torch.save(net.state_dict()) wrote is read back for every backbone
     layout = "own_names" if isinstance(tree, dict) and tree.keys() == shapes.keys() else weights.layout
@@ -162,9 +165,9 @@ def _parts(path: Path, name: str, weights: Weights, net: nn.Module) -> Parts:
 
 def _fill(net: nn.Module, parts: Parts) -> nn.Module:
     """Give the network its values, one tensor at a time; all of its memory is taken first, so that none is torn."""
-    if any(value.is_meta for value in net.state_dict().values()):
+    if any(value.is_meta for value in tensors_of(net).values()):
         net.to_empty(device="cpu")
-    for key, value in net.state_dict().items():
+    for key, value in tensors_of(net).items():
         if key in parts.backbone:
             found = parts.backbone[key].read()
             if found.is_complex() or (value.is_floating_point() and not found.is_floating_point()):
@@ -178,10 +181,17 @@ def _fill(net: nn.Module, parts: Parts) -> nn.Module:
     return net
 
 
+def tensors_of(net: nn.Module) -> dict[str, torch.Tensor]:
+    """Its state without what modules of other people add to it that is no tensor."""
+    return {key: value for key, value in net.state_dict().items() if isinstance(value, torch.Tensor)}
+
+
 def sha256_parameters(net: nn.Module) -> str:
-    """Of names, shapes and values, in order of the names."""
+    """Of names, shapes and values, in order of the names. Raises `BadValue`: some have no values."""
     digest = hashlib.sha256()
-    for key, value in sorted(net.state_dict().items()):
+    for key, value in sorted(tensors_of(net).items()):
+        if value.is_meta:
+            raise BadValue(f"{key} of the network has no values (it is on the meta device): pass --weights FILE")
         digest.update(f"{key} {tuple(value.shape)} {value.dtype}\n".encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from extract.config import ExtractConfig
-from extract.pipeline import Seconds
+from extract.pipeline import Lane, Seconds
 from store.records import Record, write_record
 from store.root import Root
 from store.writer import FeatureWriter
@@ -23,12 +23,14 @@ class Made:
     dim: int
     extracted: int
     """Images that went through the network in this run."""
+    reused: int
+    """Images whose features were copied: the same bytes went through the same network before."""
     bad: int
     state: str
     """extracted, complete (nothing was to do) or unfinished (other ranks are at the rest)."""
 
 
-def made_row(writer: FeatureWriter, view: int, extracted: int, bad: int, state: str) -> Made:
+def made_row(writer: FeatureWriter, view: int, lane: Lane | None, bad: int, state: str) -> Made:
     return Made(
         dataset=writer.key.dataset,
         split=writer.key.split,
@@ -37,7 +39,8 @@ def made_row(writer: FeatureWriter, view: int, extracted: int, bad: int, state: 
         fingerprint=writer.fingerprint.hex,
         num_samples=len(writer.samples),
         dim=writer.dim,
-        extracted=extracted,
+        extracted=lane.extracted if lane else 0,
+        reused=lane.reused if lane else 0,
         bad=bad,
         state=state,
     )
@@ -47,7 +50,7 @@ def record(root: Root, config: ExtractConfig, made: Sequence[Made], seconds: Sec
     passes: dict[tuple[str, str], int] = {}  # the sets of a split are fed from one decode
     for row in made:
         where = (row.dataset, row.split)
-        passes[where] = max(passes.get(where, 0), row.extracted)
+        passes[where] = max(passes.get(where, 0), row.extracted + row.reused)
     images = sum(passes.values())
     features = [{name: getattr(m, name) for name in ("dataset", "split", "backbone", "fingerprint")} for m in made]
     metrics = {

@@ -10,9 +10,11 @@ import numpy as np
 
 from extract.claims import Claims
 from extract.datasets.common import Images
+from extract.forward.known import guarded
 from extract.forward.precision import Forward
 from extract.images.decoding import Decoded, decoded
 from extract.images.recipes import Recipe
+from extract.reuse import Stored
 from store.writer import CONTENT_BYTES, FeatureWriter
 
 clock = time.perf_counter
@@ -36,10 +38,11 @@ class Seconds:
 
 @dataclass
 class Output:
-    """One feature set, and its columns of what the network gives."""
+    """One feature set, its columns of what the network gives, and what it may copy instead."""
 
     writer: FeatureWriter
     columns: slice
+    stored: Stored
 
 
 @dataclass
@@ -55,9 +58,13 @@ class Lane:
     pending: list[Decoded] = field(default_factory=list)
     sent: deque[tuple[np.ndarray, Callable[[], np.ndarray]]] = field(default_factory=deque)
     """Batches in the network: rows of the block, and what waits for their features."""
+    new: int = 0
+    """Of the pending: those that are not copied."""
     filled: int = 0
     extracted: int = 0
-    """Images of this run."""
+    """Images of this run that went through the network."""
+    reused: int = 0
+    """Images of this run whose features were copied."""
 
     def missing(self) -> list[int]:
         return sorted(set().union(*(output.writer.missing() for output in self.outputs)))
@@ -77,20 +84,36 @@ class Lane:
     def start_block(self, rows: int) -> None:
         self.features, self.filled = np.full((rows, self.forward.dim), np.nan, np.float32), 0
 
+    def knows(self, content: bytes) -> bool:
+        """Whether the features of these bytes are stored, for every output."""
+        return all(content in output.stored for output in self.outputs)
+
     def add(self, sample: Decoded) -> None:
         self.pending.append(sample)
-        if len(self.pending) == self.batch_size:
+        self.new += not sample.stored
+        if self.new == self.batch_size:
             self.flush()
 
     def flush(self) -> None:
-        """Send what is pending into the network; the batch before it is there by then."""
-        good = [i for i, sample in enumerate(self.pending) if not sample.bad]
+        """Send what is pending into the network, or copy it; the batch before it is there by then."""
+        good = [i for i, sample in enumerate(self.pending) if not (sample.bad or sample.stored)]
+        self._copy([i for i, sample in enumerate(self.pending) if sample.stored])
         if good:
             pixels = [self.pending[i].pixels[self.recipe] for i in good]
-            self.sent.append((self.filled + np.array(good), self.forward.start(pixels, self.recipe, self.batch_size)))
+            with guarded(self.forward.net, f"the network, given {self.batch_size} images,"):
+                features = self.forward.start(pixels, self.recipe, self.batch_size)
+            self.sent.append((self.filled + np.array(good), features))
             self.collect(leave=1)
         self.filled += len(self.pending)
+        self.extracted += self.new
+        self.new = 0
         self.pending.clear()
+
+    def _copy(self, known: list[int]) -> None:
+        contents = [self.pending[i].content for i in known]
+        for output in self.outputs if known else ():
+            self.features[self.filled + np.array(known), output.columns] = output.stored.read(contents)
+        self.reused += len(known)
 
     def collect(self, leave: int = 0) -> None:
         """Wait for all batches but the last `leave`."""
@@ -123,7 +146,6 @@ class Work:
             if last:
                 lane.flush()
                 lane.collect()
-                lane.extracted += len(self.rows)
         return last
 
 
@@ -161,15 +183,20 @@ def _fill_blocks(
 ) -> int:
     """Fill the blocks of `claimed`, which is read ahead; returns how many, once they are stored."""
     works: deque[Work] = deque()
+    active: dict[int, list[Lane]] = {}
+    block_rows = lanes[0].outputs[0].writer.block_rows
     ahead, done = 2 * max(lane.batch_size for lane in lanes), 0
 
     def jobs() -> Iterator[tuple[int, list[Recipe]]]:
         for block, need in claimed:
-            active = [lanes[i] for i in need]
-            rows = active[0].rows(block)
-            works.append(Work(block, rows, active, np.zeros((len(rows), CONTENT_BYTES), np.uint8)))
-            recipes = list(dict.fromkeys(lane.recipe for lane in active))
+            active[block] = [lanes[i] for i in need]
+            rows = lanes[0].rows(block)
+            works.append(Work(block, rows, active[block], np.zeros((len(rows), CONTENT_BYTES), np.uint8)))
+            recipes = list(dict.fromkeys(lane.recipe for lane in active[block]))
             yield from ((row, recipes) for row in rows)
+
+    def known(row: int, content: bytes) -> bool:
+        return all(lane.knows(content) for lane in active[row // block_rows])
 
     def store(work: Work, features: list[np.ndarray]) -> None:
         start = clock()
@@ -181,7 +208,7 @@ def _fill_blocks(
     with ThreadPoolExecutor(1, "store") as storing:
         stored: Future[None] = storing.submit(lambda: None)
         last = clock()
-        for sample in decoded(images, jobs(), workers=workers, ahead=ahead):
+        for sample in decoded(images, jobs(), workers=workers, ahead=ahead, known=known):
             ready = clock()
             seconds.wait_decode += ready - last
             on_sample(sample)

@@ -37,7 +37,7 @@ def plan(config: ExtractConfig) -> list[Planned]:
     """Go through all that `extractor.run` would do. Raises `RootError`: the disk cannot hold it."""
     root, planned = open_root(config.store), list[Planned]()
     free = root.free_bytes()
-    for images, seen in work(config):
+    for images, seen in work(root, config):
         timed: set[tuple[Network, Recipe]] = set()  # several taps of one network are one pass
         for one in seen:
             writer = open_writer(root, config, images, one)

@@ -34,7 +34,14 @@ def build_parser() -> argparse.ArgumentParser:
     data.add_argument("--target", metavar="COLUMN", help="the classes (subcategory if there is one, else label)")
     data.add_argument("--classes", metavar="X,Y", help="only these (all)")
     data.add_argument("--group", metavar="COLUMN=A:B", help="support from group A, query from group B")
-    data.add_argument("--apart", metavar="COLUMN", help="no value of it both in support and query")
+    data.add_argument(
+        "--apart", metavar="COLUMN", help="no value of it both in support and query (unit if there is one; none: off)"
+    )
+    data.add_argument(
+        "--allow-duplicates",
+        action="store_true",
+        help="run although an image stands in the pool more than once; the table and the record say so",
+    )
 
     drawn, shots = p.add_argument_group("episodes"), ",".join(map(str, default.shots))
     drawn.add_argument("--ways", default=str(default.ways), help="classes: 5, a range 5-20, or all (%(default)s)")
@@ -83,6 +90,7 @@ def read_config(args: argparse.Namespace) -> FewshotConfig:
         repeats=args.repeats,
         crossing=Crossing.parse(args.group) if args.group else None,
         apart=args.apart,
+        allow_duplicates=args.allow_duplicates,
         classifiers=tuple(dict.fromkeys(classifiers)),
         transform=args.transform,
         centre=args.centre,

@@ -9,6 +9,8 @@ MOST = 1_000_000_000
 """The largest count that a flag takes: episodes, shots, neighbours."""
 MOST_ROWS = 2_000_000_000
 """Images that episodes may draw, all together: 8 bytes each are held."""
+READ = {"neighbours": ("knn",), "weight_decay": ("logistic", "ridge")}
+"""Options of classifiers -> those that read them. To the others they would say nothing."""
 TRANSFORMS = ("none", "l2n", "cl2n")
 
 
@@ -98,7 +100,11 @@ class FewshotConfig:
     """How often `episodes` are drawn; the standard deviation over them is reported."""
     crossing: Crossing | None = None
     apart: str | None = None
-    """Column: no query image shares its value with a support image, as the same object seen twice would."""
+    """Column: no query image shares its value with a support image, as the same object seen twice would; None: `unit`
+    where the dataset has it; `none`: no column.
+    """
+    allow_duplicates: bool = False
+    """Whether to go on where an image stands in the pool more than once, instead of refusing; the record says so."""
     classifiers: tuple[str, ...] = ("nearest",)
     transform: str = "none"
     """none, l2n (length 1), cl2n (minus the mean of `centre`, then length 1)."""
@@ -133,3 +139,30 @@ class FewshotConfig:
             raise BadValue(f"--transform {self.transform!r}: one of {', '.join(TRANSFORMS)}")
         if self.centre and self.transform != "cl2n":
             raise BadValue(f"--centre {self.centre} belongs to --transform cl2n")
+        self._check_readers()
+        self._check_file()
+        if self.compare and self.compare[0] == self.compare[1]:
+            raise BadValue(f"--compare {' '.join(self.compare)}: both are the same, and differ by nothing: name two")
+
+    def _check_readers(self) -> None:
+        """Raise `BadValue`: an option that none of the classifiers reads."""
+        for name, readers in READ.items():
+            if getattr(self.settings, name) != getattr(Settings, name) and not set(readers) & set(self.classifiers):
+                raise BadValue(
+                    f"--{name.replace('_', '-')} is for --classifier {' and '.join(readers)}: to "
+                    f"{', '.join(self.classifiers)} it says nothing, leave it out"
+                )
+
+    def _check_file(self) -> None:
+        """Raise `BadValue`: what a file of episodes has decided already."""
+        if not self.read_episodes:
+            return
+        if self.write_episodes:
+            raise BadValue(
+                "--read-episodes and --write-episodes: nothing is drawn that could be written; copy the file"
+            )
+        drawn = {"ways": "ways", "shots": "shots", "queries": "queries", "episodes": "episodes", "repeats": "repeats",
+                 "classes": "classes", "crossing": "group"}  # fmt: skip
+        asked = [flag for name, flag in drawn.items() if getattr(self, name) != getattr(FewshotConfig, name)]
+        if asked:
+            raise BadValue(f"--{asked[0]}: the episodes of --read-episodes have their own; leave one of the two out")

@@ -22,13 +22,15 @@ _ARRAYS = {"support": 3, "query": 3, "classes": 2, "number": 1}
 def write(path: str, sets: Sequence[EpisodeSet], pool: Pool, target: str) -> None:
     """Write episode sets; the file appears whole or not at all. Raises `BadValue`: it cannot be written.
 
-    Header (JSON text): format, samples, splits, target, sets: [{ways, shots, queries, repeats, batches}]. Arrays of
-    batch j of set i: `{i}.{j}.support` (E, W, S), `.query` (E, W, Q), `.classes` (E, W), `.number` (E,).
+    Header (JSON text): format, samples, splits, target, sets: [{ways, shots, queries, repeats, classes,
+    batches}]. Arrays of batch j of set i: `{i}.{j}.support` (E, W, S), `.query` (E, W, Q), `.classes` (E, W), `.number`
+    (E,).
     """
     described = [
-        {"ways": s.ways, "shots": s.shots, "queries": s.queries, "repeats": s.repeats, "batches": len(s.batches)}
+        {"ways": s.ways, "shots": s.shots, "queries": s.queries, "repeats": s.repeats, "classes": s.classes,
+         "batches": len(s.batches)}
         for s in sets
-    ]
+    ]  # fmt: skip
     header = {"format": FORMAT, "samples": pool.id, "splits": pool.splits, "target": target, "sets": described}
     arrays: dict[str, Any] = {"header": np.array(json.dumps(header))}
     for i, episodes in enumerate(sets):
@@ -70,6 +72,12 @@ def read(path: str, pool: Pool) -> list[EpisodeSet]:
     return sets
 
 
+def read_target(path: str) -> str:
+    """The target column of the classes in a file that `read` could read."""
+    with np.load(path, allow_pickle=False) as file:
+        return str(parse_json(str(file["header"])).get("target", "label"))
+
+
 def _read_set(arrays: dict[str, np.ndarray], i: int, text: dict[str, Any]) -> EpisodeSet:
     batches = []
     for j in range(int(text["batches"])):
@@ -78,7 +86,11 @@ def _read_set(arrays: dict[str, np.ndarray], i: int, text: dict[str, Any]) -> Ep
         if support.shape[:2] != (count, way) or query.shape[:2] != (count, way) or number.shape != (count,):
             raise ValueError(f"the arrays of batch {i}.{j} do not fit together")
         batches.append(Episodes(support, query, classes.astype(np.int32), number))
-    made = EpisodeSet(str(text["ways"]), str(text["shots"]), int(text["queries"]), int(text["repeats"]), tuple(batches))
+    seen = len(np.unique(np.concatenate([batch.classes_EW.ravel() for batch in batches])))
+    known = max(seen, int(text.get("classes", seen)))  # files of before do not tell, and name what occurs
+    made = EpisodeSet(
+        str(text["ways"]), str(text["shots"]), int(text["queries"]), int(text["repeats"]), tuple(batches), known
+    )
     numbers = np.sort(np.concatenate([batch.number_E for batch in batches]))
     if not np.array_equal(numbers, np.arange(len(numbers))) or made.repeats < 1 or len(numbers) % made.repeats:
         raise ValueError(f"set {i} does not number its episodes through")

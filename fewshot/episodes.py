@@ -53,6 +53,8 @@ class EpisodeSet:
     repeats: int
     """Numbers 0 to E / repeats - 1 are the first repeat, and so on."""
     batches: tuple[Episodes, ...]
+    classes: int
+    """How many classes they are drawn from: those with enough images."""
 
     def __len__(self) -> int:
         return sum(map(len, self.batches))
@@ -71,7 +73,7 @@ def draw_set(lists: Lists, ways: Span, shots: Span, queries: int, episodes: int,
     for way, shot in np.unique(np.stack([way_E, shot_E]), axis=1).T:
         number_E = np.flatnonzero((way_E == way) & (shot_E == shot))
         batches.append(_draw(rng, lists, fitting, int(way), int(shot), queries, number_E))
-    return EpisodeSet(str(ways), str(shots), queries, repeats, tuple(batches))
+    return EpisodeSet(str(ways), str(shots), queries, repeats, tuple(batches), len(fitting))
 
 
 def _draw(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from fewshot import episode_file
+from fewshot.apart import apart_column, check_once, check_units, used_rows
 from fewshot.chunk import Features
 from fewshot.config import FewshotConfig
 from fewshot.episodes import EpisodeSet, draw_set
@@ -24,6 +25,8 @@ from store.errors import BadValue
 from store.keys import dataset_name
 from store.records import Record, write_record
 from store.root import Root, open_root
+from store.samples import Targets
+from store.target_kinds import check_classes
 
 log = logging.getLogger("fewshot")
 
@@ -39,10 +42,12 @@ class Result:
     shots: str
     queries: int
     episodes: int
+    classes: int
+    """How many classes the episodes are drawn from."""
     accuracy: float
     """Mean over the episodes, in [0, 1]."""
-    ci95: float
-    """Half of its 95 % interval."""
+    ci95: float | None
+    """Half of its 95 % interval over the episodes; None of a single one."""
     std: float | None
     """Over the repeats; None for a single one."""
     seconds: float
@@ -65,7 +70,7 @@ class Difference:
     ways: str
     shots: str
     difference: float
-    ci95: float
+    ci95: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +81,8 @@ class Report:
     notes: tuple[str, ...]
     results: tuple[Result, ...]
     differences: tuple[Difference, ...]
+    overlap: dict[str, int]
+    """Images that stand in the pool more than once, by splits: {"train/test": 3}."""
     record: str
     """Key of the record in the store."""
 
@@ -92,8 +99,9 @@ def evaluate(config: FewshotConfig, root: Root | None = None) -> Report:
     splits = config.splits or default_splits(root, config.dataset)
     rows = _rows(root, config, splits[0])
     pool = open_pool(root, config.dataset, splits, tuple(dict.fromkeys(name for row in rows.values() for name in row)))
-    target = pool.target(config.target)
-    sets, notes = _episodes(config, pool)
+    apart = apart_column(config, pool)
+    sets, target, notes = _episodes(config, pool, apart)
+    overlap = check_once(pool, used_rows(sets), allowed=config.allow_duplicates)
     mean, more = mean_of(root, config, pool)
     load = partial(_load, pool, config.transform, mean, _device(config.device))
     seconds = {"episodes": time.perf_counter() - began}
@@ -116,6 +124,8 @@ def evaluate(config: FewshotConfig, root: Root | None = None) -> Report:
         targets=pool.target_hashes(target.column),
         metrics={
             "samples": pool.id,
+            "apart": apart,
+            **({"overlap": overlap} if overlap else {}),
             "splits": splits,
             "results": [result.row() for result in results],
             "differences": [asdict(difference) for difference in differences],
@@ -129,6 +139,7 @@ def evaluate(config: FewshotConfig, root: Root | None = None) -> Report:
         notes=(*notes, *more),
         results=tuple(results),
         differences=tuple(differences),
+        overlap=overlap,
         record=write_record(root, record).key,
     )
 
@@ -146,13 +157,28 @@ def _rows(root: Root, config: FewshotConfig, split: str) -> dict[str, tuple[str,
     return rows
 
 
-def _episodes(config: FewshotConfig, pool: Pool) -> tuple[list[EpisodeSet], list[str]]:
-    """The episode sets, read or drawn, and what to say about them."""
+def _episodes(config: FewshotConfig, pool: Pool, apart: str | None) -> tuple[list[EpisodeSet], Targets, list[str]]:
+    """The episode sets, read or drawn, their classes, and what to say about them.
+
+    No value of `apart` is both support and query. Raises `BadValue`: a file of episodes of another column.
+    """
     if config.read_episodes:
-        sets = episode_file.read(config.read_episodes, pool)
-        return sets, [f"episodes of {config.read_episodes}: their ways, shots and queries are the file's"]
+        sets, column = episode_file.read(config.read_episodes, pool), episode_file.read_target(config.read_episodes)
+        if config.target not in (None, column):
+            raise BadValue(
+                f"--target {config.target}: the episodes of {config.read_episodes} are of classes by {column!r}; leave "
+                "--target out, or draw new ones"
+            )
+        if apart:
+            check_units(pool, sets, apart)
+        return (
+            sets,
+            pool.target(column),
+            [f"episodes of {config.read_episodes}: their ways, shots and queries are the file's"],
+        )
     target = pool.target(config.target)
-    lists = class_lists(pool, target, config.classes, config.crossing, config.apart, config.settings.seed)
+    check_classes(target.column, target.classes)
+    lists = class_lists(pool, target, config.classes, config.crossing, apart, config.settings.seed)
     sets = [
         draw_set(lists, config.ways, shots, config.queries, config.episodes, config.repeats, config.settings.seed)
         for shots in config.shots
@@ -161,10 +187,12 @@ def _episodes(config: FewshotConfig, pool: Pool) -> tuple[list[EpisodeSet], list
         episode_file.write(config.write_episodes, sets, pool, target.column)
         log.info("wrote %d episodes to %s", sum(map(len, sets)), config.write_episodes)
     notes = []
+    if apart and not config.apart:
+        notes.append(f"no {apart} is both support and query: one image of each is used (--apart none: all images)")
     if config.crossing:
         crossing = config.crossing
         notes.append(f"support from {crossing.column} {crossing.support}, query from {crossing.query}")
-    return sets, notes
+    return sets, target, notes
 
 
 def _device(name: str) -> torch.device:
@@ -204,6 +232,7 @@ def _result(
         shots=episodes.shots,
         queries=episodes.queries,
         episodes=len(episodes),
+        classes=episodes.classes,
         accuracy=float(correct_E.mean()),
         ci95=half_interval(correct_E),
         std=spread(correct_E, episodes.repeats),

@@ -103,8 +103,8 @@ def class_lists(
     Args:
         classes: only these; empty for all.
         crossing: support rows are of one group, query rows of another.
-        apart: a column; of the rows of a class that share its value an episode uses one, or with `crossing` one of
-            each group as one entry. Without it the same object in two groups could be both support and query.
+        apart: a column; of the rows that share its value one is used, whatever their class, or with `crossing` one of
+            each group as one entry. Without it the same object could be both support and query.
         seed: picks the one row where several share a value.
     Raises: UnknownName: no such class, group or column.
     """
@@ -119,12 +119,7 @@ def class_lists(
         wanted = [_number(group, name, kind) for name in (crossing.support, crossing.query)]
         sides = [rows[group.index[rows] == number] for number in wanted]
     if apart is not None:
-        value = pool.target(apart)
-        key = index * len(value.classes) + value.index  # a class and a value within it
-        sides = [_one_each(side[value.index[side] >= 0], key, seed) for side in sides]
-        if len(sides) == 2:
-            _, *both = np.intersect1d(key[sides[0]], key[sides[1]], return_indices=True)
-            sides = [side[found] for side, found in zip(sides, both, strict=True)]
+        sides = _apart(sides, index, pool.target(apart), seed)
     found = [_by_class(side, index, len(target.classes)) for side in sides]
     return Lists(target, found[0], found[-1], paired=crossing is None or apart is not None)
 
@@ -134,6 +129,23 @@ def _number(target: Targets, name: str, kind: str) -> int:
         have = ", ".join(target.classes[:10]) + (", ..." if len(target.classes) > 10 else "")
         raise UnknownName(kind, name, target.classes, f"there are: {have}")
     return target.classes.index(name)
+
+
+def _apart(sides: Sequence[np.ndarray], index: np.ndarray, value: Targets, seed: int) -> list[np.ndarray]:
+    """Of each side one row for each value; of two sides, a row of each for every value and class that both have.
+
+    A row without a value shares none, and stands for itself; it has no partner on another side.
+    """
+    alone = len(value.classes) + np.arange(len(value.index))
+    key = np.where(value.index < 0, alone, value.index).astype(np.int64)
+    if len(sides) == 1:
+        return [_one_each(sides[0], key, seed)]
+    both = index * len(value.classes) + value.index  # a class and a value within it
+    one, other = (_one_each(side[value.index[side] >= 0], both, seed) for side in sides)
+    _, *same = np.intersect1d(both[one], both[other], return_indices=True)
+    one, other = one[same[0]], other[same[1]]
+    kept = np.isin(one, _one_each(one, key, seed))  # a value that has several classes is used for one of them
+    return [one[kept], other[kept]]
 
 
 def _one_each(rows: np.ndarray, key: np.ndarray, seed: int) -> np.ndarray:

@@ -9,22 +9,14 @@ from typing import Any
 import numpy as np
 
 from store.concat import Concat, open_features
-from store.keys import dataset_name, from_folder, to_folder
+from store.listing import USUAL, stored_splits
 from store.root import Root
 from store.samples import Samples, Targets
-
-USUAL = ("train", "val", "test")
-
-
-def stored_splits(root: Root, dataset: str) -> list[str]:
-    """The splits of a dataset that have features, the usual ones first."""
-    folder = f"features/{to_folder(dataset_name(dataset))}"
-    stored = sorted(from_folder(name) for name, size in root.list(folder).items() if size is None)
-    return [split for split in USUAL if split in stored] + [split for split in stored if split not in USUAL]
+from store.source import check_source
 
 
 def default_splits(root: Root, dataset: str) -> tuple[str, ...]:
-    """`novel` where the dataset has it; else train, val and test, those that have features."""
+    """`novel` where the dataset has it; else train, val and test, those that it has today, with features."""
     stored = stored_splits(root, dataset)
     if "novel" in stored:
         return ("novel",)
@@ -120,4 +112,5 @@ def open_pool(root: Root, dataset: str, splits: Sequence[str], features: Sequenc
     """
     opened = {name: tuple(open_features(root, dataset, split, name) for split in splits) for name in features}
     everything = tuple(Concat([p for x in opened.values() for p in x[i].parts]) for i in range(len(splits)))
+    check_source(root, dataset, dict(zip(splits, everything, strict=True)))
     return Pool(opened, everything)

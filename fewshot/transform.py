@@ -3,10 +3,11 @@
 import numpy as np
 
 from fewshot.config import FewshotConfig
-from fewshot.pool import Pool, stored_splits
+from fewshot.pool import Pool
 from store.batches import sequential
 from store.concat import open_features
 from store.errors import BadValue
+from store.listing import stored_splits
 from store.root import Root
 
 BASES = ("base", "train")

@@ -4,8 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from probe.check import check
-from probe.config import BATCH_NORMS, OBJECTIVES, PRECISIONS, SELECT, SHARDS, TUNINGS, ProbeConfig
+from probe.check import OBJECTIVES, SELECT, TUNINGS
+from probe.config import BATCH_NORMS, PRECISIONS, SHARDS, ProbeConfig
 from probe.solvers import SOLVERS
 from store.errors import BadValue
 from store.flags import Parser, integers, names, numbers, size
@@ -34,10 +34,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--store", help="path or s3:// URL ($FEATURE_STORE or data/features)")
     p.add_argument("--records", metavar="DIR", help="another store for the record, heads and predictions (--store)")
-    for split, also in (("train", ""), ("val", "; none: a part of train"), ("test", "")):
-        p.add_argument(
-            f"--{split}", default=split, metavar="SPLIT", help=f"split to use as {split} (%(default)s){also}"
-        )
+    for split in ("train", "test"):
+        p.add_argument(f"--{split}", default=split, metavar="SPLIT", help=f"split to use as {split} (%(default)s)")
+    p.add_argument("--val", metavar="SPLIT", help="split to use as val (val, if there is one; none: a part of train)")
     p.add_argument(
         "--test-dataset", metavar="NAME", help="take --test from another dataset, with some of these classes"
     )
@@ -121,7 +120,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     options["objective"] = tuple(dict.fromkeys(options["objective"]))
     options["solver"] = options["solver"] or ("balanced" if options["objective"] else ProbeConfig.solver)
     config = ProbeConfig(**{**options, "features": tuple(options["features"])})
-    check(config)
     from probe.run import run  # torch loads here
 
     with open_for_results(config.store, records) as root:

@@ -2,17 +2,16 @@
 
 from dataclasses import dataclass
 
-from probe.limits import check_numbers
+from probe.check import SELECT, TUNINGS, check
+from probe.limits import check_choices, check_numbers
 from probe.solvers import SOLVERS, TOLERANCE
 from store.errors import UnknownName
 
 BATCH_NORMS = ("affine", "plain", "none")
 PRECISIONS = ("auto", "float32", "bfloat16")
 SHARDS = ("rows", "classes")
-SELECT = ("val", "kfold", "paper", "oracle")
-TUNINGS = ("id_val", "ood_val")
-"""What --select may also be with --objective; `val` is then `ood_val`."""
-OBJECTIVES = ("erm", "vrex", "groupdro")
+CHOICES = {"batch_norm": BATCH_NORMS, "precision": PRECISIONS, "shard": SHARDS, "select": (*SELECT, *TUNINGS)}
+"""Field -> what it may be."""
 PENALTIES = (0.0, 0.5, 1.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0)
 """Of vREx on frozen features: TjuJianyu/RFC scripts/camelyon17/camelyon17_erm_vrexlinear.sh."""
 
@@ -36,7 +35,8 @@ class ProbeConfig:
     store: str | None = None
     """Path or s3://; None: $FEATURE_STORE or data/features."""
     train: str = "train"
-    val: str = "val"
+    val: str | None = None
+    """None: `val` where the dataset has it; `none`: a part of train."""
     id_val: str = "id_val"
     """With an objective: the split of the training groups to tune on; `val` is that of other groups."""
     test: str = "test"
@@ -87,7 +87,9 @@ class ProbeConfig:
     """Bytes that features and solver may use together; None: load what fits in half of the free memory."""
 
     def __post_init__(self) -> None:
-        """Raise `UserError` for a number that no run could use, or a solver that there is not."""
+        """Raise `UserError` for what no run could use: a number, a name that there is not, options that contradict."""
         if self.solver not in SOLVERS:
             raise UnknownName("solver", self.solver, SOLVERS, "`python -m probe --list` shows all")
         check_numbers(self)
+        check_choices(self, CHOICES)
+        check(self)

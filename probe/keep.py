@@ -1,7 +1,7 @@
 """What a run leaves in the store: the head, per-sample predictions, and the record that names both."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -45,9 +45,14 @@ def used_features(splits: dict[str, Split]) -> list[dict[str, str]]:
 
 
 def keep_head(
-    root: Root, config: ProbeConfig, blocks: list[Block], classes: tuple[str, ...], choice: Choice, train: Split
-) -> str | None:
-    """Store a linear or cosine head; returns its id, or None for one that is no matrix (knn, averages)."""
+    root: Root, config: ProbeConfig, blocks: list[Block], classes: tuple[str, ...], choice: Choice,
+    splits: Mapping[str, Split],
+) -> str | None:  # fmt: skip
+    """Store a linear or cosine head; returns its id, or None for one that is no matrix (knn, averages).
+
+    Args:
+        splits: by role; all but `test` count as what the head was trained or chosen on.
+    """
     prepare, head = choice.data.prepare, choice.fit.head
     if isinstance(head, LinearHead):
         weight, bias, left = prepare.fold(head.weight, head.bias)
@@ -56,13 +61,16 @@ def keep_head(
     else:
         return None
     steps, arrays = left.state()
+    sets = [part.manifest for part in splits["train"].x.parts]
+    used = [split.x.parts[0].manifest for role, split in splits.items() if role != "test"]
     info = {
         "dataset": config.dataset,
         "target": config.target,
         "classes": list(classes),
         "features": [str(block) for block in blocks],
-        "networks": networks_of([part.manifest for part in train.x.parts]),
-        "stored_dataset": train.x.parts[0].manifest.dataset,
+        "networks": networks_of(sets),
+        "stored_dataset": sets[0].dataset,
+        "trained_on": sorted({(m.dataset, m.split) for m in used}),
         "widths": [high - low for low, high in prepare.columns],
         "steps": steps,
         "normalise": isinstance(head, CosineHead),
@@ -92,7 +100,7 @@ def keep_predictions(root: Root, name: str, split: Split, classes: tuple[str, ..
         }
     )
     buffer = io.BytesIO()
-    pq.write_table(table, buffer)
+    pq.write_table(table, buffer, write_page_checksum=True)
     key = f"predictions/{name}.parquet"
     root.put(key, buffer.getvalue())
     return key

@@ -1,7 +1,9 @@
 """Between which bounds the numbers of a probe or a search must lie, by the name of their field."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from store.errors import UnknownName
 from store.flags import check_number
 
 BOUNDS = {
@@ -20,6 +22,13 @@ def check_numbers(config: Any) -> None:
         for value in values if isinstance(values, tuple) else (values,):
             if value is not None:
                 check_number(flag_of(name), value, least, most)
+
+
+def check_choices(config: Any, choices: Mapping[str, Sequence[str]]) -> None:
+    """Raise `UnknownName` for a field that is none of its choices."""
+    for name, known in choices.items():
+        if (value := getattr(config, name)) not in known:
+            raise UnknownName(flag_of(name), str(value), known, f"one of {', '.join(known)}")
 
 
 def flag_of(name: str) -> str:

@@ -2,18 +2,24 @@
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from store.errors import BadValue, FormatError
+from store.errors import BadValue, FormatError, UserError
 from store.flags import Parser
 from store.results import open_for_results
 from store.root import Root
 from store.runtime import run_command
 
 if TYPE_CHECKING:
+    from probe.features import Block
+    from store.concat import Concat
     from store.heads import StoredHead
+
+log = logging.getLogger("probe")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,7 +44,8 @@ def predict_split(
 ) -> dict[str, Any]:
     """Classes of every sample, and the accuracy over those that have a target of the head's column.
 
-    Returns: {"top1": accuracy or None, "num_samples", "predictions": {sample id: class name}}.
+    Returns: {"top1": accuracy or None, "num_samples", "num_scored", "predictions": {sample id: class name}, and
+    "trained_on": {"toy/train": 3} where so many of the samples are those that the head was trained or chosen on}.
     Raises `BadValue`: the features have other columns than the head, or are of other networks.
     """
     import numpy as np
@@ -49,6 +56,7 @@ def predict_split(
     from probe.prepare import Prepare
     from store.head_networks import check_networks
     from store.heads import load_head
+    from store.source import check_source
 
     head = load_head(root, name)
     if lacking := {"dataset", "target", "classes", "features", "widths", "steps", "normalise"} - head.info.keys():
@@ -56,6 +64,7 @@ def predict_split(
     where = dataset or head.info["dataset"]
     blocks = parse_features(root, where, split, features or ",".join(head.info["features"]))
     x = open_blocks(root, where, split, blocks)
+    check_source(root, where, {split: x})
     ranges = column_ranges(x, blocks)
     widths = [high - low for low, high in ranges]
     if widths != head.info["widths"]:
@@ -76,8 +85,31 @@ def predict_split(
         "top1": sum(right) / len(right) if right else None,
         "num_samples": len(names),
         "num_scored": len(right),
+        **_seen(root, head, blocks, x),
         "predictions": dict(zip(x.samples.ids, names, strict=True)),
     }
+
+
+def _seen(root: Root, head: "StoredHead", blocks: "list[Block]", x: "Concat") -> dict[str, Any]:
+    """How many of x's images the head was trained or chosen on; a warning says so. Empty: none that is known."""
+    import numpy as np
+
+    from probe.features import open_blocks
+    from store.overlap import check_apart
+
+    here, found = (x.parts[0].manifest.dataset, x.parts[0].manifest.split), {}
+    for dataset, split in map(tuple, head.info.get("trained_on", ())):
+        name, count = f"{dataset}/{split}", len(x) if (dataset, split) == here else 0
+        if not count:
+            with suppress(UserError):  # what it was trained on is no longer stored: nothing to compare with
+                other = open_blocks(root, dataset, split, blocks)
+                sides = {"trained": (other, np.arange(len(other))), "this": (x, np.arange(len(x)))}
+                count = check_apart(sides, allowed=True).get("trained/this", 0)
+        if count:
+            found[name] = count
+            log.warning("%d of these %d images are among %s, which this head was trained or chosen on: on them it is "
+                        "better than on new ones", count, len(x), name)  # fmt: skip
+    return {"trained_on": found} if found else {}
 
 
 def _logits(head: "StoredHead", x_BD: Any) -> Any:

@@ -16,18 +16,18 @@ from probe.features import DEFAULT_STEPS, Block, parse_features
 from probe.keep import cost, keep_head, keep_predictions, keep_record
 from probe.memory import hold
 from probe.metrics import Predictions, predict, summarise
+from probe.roles import find_roles
 from probe.select import Choice, choose
 from probe.solvers import SOLVERS, Settings
 from probe.splits import Split, class_names, open_split
 from probe.sub import average, only_block, together
 from store.errors import BadValue
-from store.features import backbones
 from store.fingerprint import IMPORTED
 from store.head_networks import check_networks
 from store.heads import load_head
-from store.keys import dataset_name
 from store.overlap import check_apart, kept_together
 from store.root import Root
+from store.source import check_source
 
 log = logging.getLogger("probe")
 
@@ -123,13 +123,10 @@ def _open(
 ) -> tuple[dict[str, Split], int]:
     """The splits by role, and how many curvature pairs fit beside them.
 
-    Where val is `none`, or the default without features, or train or test itself, a part of train takes its place.
+    Where there is no val (`find_roles`), a part of train takes its place.
     """
-    roles = {"train": config.train, "val": config.val, "test": config.test}
     used = (config.train,) if config.test_dataset else (config.train, config.test)
-    lacking = config.val == ProbeConfig.val and not backbones(root, dataset_name(config.dataset), config.val)
-    if config.val in ("none", *used) or lacking:
-        del roles["val"]
+    roles = find_roles(root, config.dataset, train=config.train, val=config.val, test=config.test, used=used)
     elsewhere = {"test": config.test_dataset} if config.test_dataset else {}
     first = {
         role: open_split(root, config, split, blocks, None, device)
@@ -142,6 +139,7 @@ def _open(
         for role, split in roles.items()
     }
     check_same_backbones(splits)
+    check_source(root, config.dataset, {roles[role]: one.x for role, one in splits.items() if role not in elsewhere})
     members = len(settings.weight_decay) * max(1, len(settings.lr)) * len(settings.seeds)
     if config.views == 1:
         return hold(splits, config.memory, config.solver, len(classes), members, settings.batch)
@@ -253,7 +251,7 @@ def _keep(
     """Store what is asked for, once for all ranks; returns the row with the ids."""
     if not ranks.is_first():
         return row
-    head = keep_head(root, config, blocks, classes, choice, splits["train"]) if choice else None
+    head = keep_head(root, config, blocks, classes, choice, splits) if choice else None
     record = keep_record(root, config, splits, row, head)
     row = {**row, "head": head, "record": record.id}
     if config.predictions:

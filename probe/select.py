@@ -16,7 +16,7 @@ from probe.data import Data
 from probe.features import Block
 from probe.folds import held_fifth, stratified
 from probe.metrics import Predictions, predict
-from probe.solvers import Fit, Settings, solve
+from probe.solvers import Fit, Settings, grid_size, solve
 from probe.splits import fitted
 from store.errors import BadValue
 
@@ -112,24 +112,16 @@ def choose(
     whole = train if val is None else train.join(val)
     if select in ("paper", "oracle"):
         return _on_test(solver, settings, fitted(whole, blocks), test, oracle=select == "oracle")
-    if select == "kfold":
-        if folds > whole.total:
-            raise BadValue(f"--folds {folds}: there are {whole.total} samples in train and val; at most so many folds")
-        part_N = stratified(whole.labels, folds, seed, unit_N)
-        folds_used = [k for k in range(folds) if (part_N == k).any()]
-        if not folds_used:
-            raise BadValue("--select kfold: no class has two samples that could be parted; give a --val split")
-        pairs = [(np.flatnonzero(part_N != k), np.flatnonzero(part_N == k)) for k in folds_used]
-        how = f"chosen by {folds} stratified folds of train+val, refitted on all"
-        held = [(whole.take(fit_rows), whole.take(val_rows)) for fit_rows, val_rows in pairs]
-    elif val is None:
-        held_N = held_fifth(train.labels, seed, unit_N)
-        how = "chosen on a stratified fifth of train, refitted on all of train"
-        held = [(train.take(np.flatnonzero(~held_N)), train.take(np.flatnonzero(held_N)))]
-    else:
-        how = "chosen on val, refitted on train+val"
-        held = [(train, val)]
+    if select == "kfold" and folds > whole.total:
+        raise BadValue(f"--folds {folds}: there are {whole.total} samples in train and val; at most so many folds")
+    try:
+        held, how = _held_out(train, val, whole, select, folds, seed, unit_N)
+    except BadValue:
+        if grid_size(solver, settings) > 1:
+            raise
+        return _only(solver, settings, fitted(whole, blocks), test)
     on_val, on_test = [], []
+    _warn_unknown(held)
     for part, val_part in held:
         data = fitted(part, blocks)
         fits = solve(solver, data, settings)
@@ -141,6 +133,42 @@ def choose(
     data = fitted(whole, blocks)
     (refit,) = solve(solver, data, settings.only(fits[chosen]))
     return Choice(refit, data, _grid(fits, scores, test_scores), chosen, scores[chosen][0], how)
+
+
+def _held_out(
+    train: Data, val: Data | None, whole: Data, select: str, folds: int, seed: int, unit_N: np.ndarray | None
+) -> tuple[list[tuple[Data, Data]], str]:
+    """(rows to train on, rows to choose on) of each round, and a sentence. Raises `BadValue`: nothing can be parted."""
+    if select == "kfold":
+        part_N = stratified(whole.labels, folds, seed, unit_N)
+        used = [k for k in range(folds) if (part_N == k).any()]
+        if not used:
+            raise BadValue("--select kfold: no class has two samples that could be parted; give a --val split")
+        pairs = [(np.flatnonzero(part_N != k), np.flatnonzero(part_N == k)) for k in used]
+        held = [(whole.take(fit_rows), whole.take(val_rows)) for fit_rows, val_rows in pairs]
+        return held, f"chosen by {folds} stratified folds of train+val, refitted on all"
+    if val is not None:
+        return [(train, val)], "chosen on val, refitted on train+val"
+    held_N = held_fifth(train.labels, seed, unit_N)
+    held = [(train.take(np.flatnonzero(~held_N)), train.take(np.flatnonzero(held_N)))]
+    return held, "chosen on a stratified fifth of train, refitted on all of train"
+
+
+def _warn_unknown(held: Sequence[tuple[Data, Data]]) -> None:
+    """Say so where samples that choose are of classes that were not trained: they are wrong whatever is chosen."""
+    lost = [int((~np.isin(val.labels, part.labels)).sum()) for part, val in held]
+    if count := sum(lost):
+        log.warning("%d of %d samples to choose on are of classes without a training sample: they say nothing of the "
+                    "weight decay, and val top-1 counts them as wrong",
+                    count, sum(val.total for _, val in held))  # fmt: skip
+
+
+def _only(solver: str, settings: Settings, data: Data, test: Data) -> Choice:
+    """A grid of one member, where nothing can be held out: there is nothing to choose, and no val accuracy."""
+    fits = solve(solver, data, settings)
+    scores = mean_scores([predict([fit.head for fit in fits], test.prepared_by(data.prepare))])
+    how = "one setting, so nothing was chosen, and nothing held out: trained on all of train"
+    return Choice(fits[0], data, _grid(fits, None, scores), 0, None, how)
 
 
 def _on_test(solver: str, settings: Settings, data: Data, test: Data, *, oracle: bool) -> Choice:

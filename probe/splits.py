@@ -16,6 +16,7 @@ from store.concat import Concat
 from store.errors import BadValue
 from store.root import Root
 from store.samples import Targets
+from store.target_kinds import check_classes
 
 log = logging.getLogger("probe")
 
@@ -32,8 +33,10 @@ class Split:
 
 
 def class_names(targets: Sequence[Targets]) -> tuple[str, ...]:
-    """The classes of the first split, then what other splits have beyond them."""
-    return tuple(dict.fromkeys(name for target in targets for name in target.classes))
+    """The classes of the first split, then what other splits have beyond them. Raises `BadValue`: they are numbers."""
+    classes = tuple(dict.fromkeys(name for target in targets for name in target.classes))
+    check_classes(targets[0].column, classes)
+    return classes
 
 
 def open_split(

@@ -12,10 +12,11 @@ from store import inventory, removal, verify
 from store.errors import BadValue, MissingFeatures
 from store.fingerprint import IMPORTED
 from store.inventory import COMMITTED, NEWER, WRITING, StoredSet
-from store.keys import dataset_name
+from store.keys import dataset_name, user_path
 from store.root import Root, open_root
 from store.runtime import Progress
 from store.tables import bytes_text, text_table
+from store.verify_results import Found, told_of, verify_backbones, verify_results
 
 DAY_SECONDS = 86400.0
 
@@ -95,31 +96,39 @@ def _describe(root: Root, stored: StoredSet) -> dict[str, object]:
 
 
 def verify_sets(options: Namespace) -> int:
-    root = open_root(options.store)
+    root, results = open_root(options.store), Found()
     found = _find(root, options)
-    if not found:
+    if not (options.sets or options.dataset or options.split):
+        verify_results(root, results)
+        verify_backbones(user_path(options.backbones), results)
+    if not found and not results.counts.total() and not results.findings:
         raise MissingFeatures(f"nothing to verify in {root.url}: is that the --store?")
     left = {WRITING: "is being written", NEWER: "is of a newer version: pip install --upgrade motherlode"}
     for stored in found:
         if stored.state in left:
             print(f"not verified: {stored.name} {left[stored.state]}", file=sys.stderr)
     found = [stored for stored in found if stored.state not in left]
-    findings: list[verify.Finding] = []
+    findings, lists = list[verify.Finding](), set[str]()
     with Progress(sum(stored.num_samples for stored in found), "verify", "rows") as progress:
         for stored in found:
-            findings += verify.verify_set(root, stored, progress.update)
+            findings += verify.verify_set(root, stored, progress.update, lists)
+    findings += results.findings
     if options.repair:
         verify.repair(root, findings)
     if options.json:
         told = [{k: v for k, v in asdict(finding).items() if k != "keys"} for finding in findings]
-        print(json.dumps({"sets": len(found), "findings": told}, indent=1))
+        read = {"sets": len(found), "read": dict(results.counts), "unchecked": results.unchecked}
+        print(json.dumps({**read, "findings": told}, indent=1))
     elif not findings:
         print(f"{len(found)} sets, {sum(stored.blocks for stored in found)} blocks: all as written")
     else:
         rows = [(f.name, f"{f.rows[0]}-{f.rows[1]}" if f.rows else "none", f.what) for f in findings]
         print(text_table(["set", "rows lost", "what"], rows))
-        print(_advice(root, [stored for stored in found if stored.name in {f.name for f in findings}], options.repair))
-    return 1 if findings and not options.repair else 0
+        if damaged := [stored for stored in found if stored.name in {f.name for f in findings}]:
+            print(_advice(root, damaged, options.repair))
+    if results.counts or results.unchecked:
+        print(told_of(results), file=sys.stderr)
+    return int(any(not (options.repair and finding.keys) for finding in findings))
 
 
 def _advice(root: Root, damaged: Sequence[StoredSet], repaired: bool) -> str:

@@ -11,9 +11,11 @@ import numpy as np
 
 from store.braces import expand_braces
 from store.errors import BadValue, MissingFeatures, SamplesMismatch
-from store.features import FeatureSet, backbones, num_rows, open_set
+from store.features import FeatureSet, backbones, num_rows
 from store.fingerprint import IMPORTED
 from store.keys import dataset_name
+from store.listing import read_listing
+from store.opening import find_set
 from store.root import Root, open_root
 from store.samples import Samples
 
@@ -169,4 +171,5 @@ def open_features(root: str | Path | Root | None, dataset: str, split: str, name
     wanted = expand_names(opened, dataset_name(dataset), split, names)
     if not wanted:
         raise BadValue(f"no feature names in {names!r}: give --features a,b,c")
-    return Concat([open_set(opened, dataset, split, backbone, view=view) for backbone in wanted])
+    listing = read_listing(opened, dataset_name(dataset))
+    return Concat([find_set(opened, listing, dataset, split, backbone, view) for backbone in wanted])

@@ -21,11 +21,13 @@ from store.formats import PORTION, array_name, names_name, write_arrays
 from store.inventory import find_sets
 from store.joining import Part, parts
 from store.keys import FeatureKey, check_name, to_folder
+from store.listing import adopt
 from store.roles import Table, read_table
 from store.root import Root, check_room
 from store.runtime import Progress
 from store.sample_files import load_samples, samples_folder, save_samples
 from store.samples import Samples, Targets
+from store.target_kinds import warn_of_no_classes
 from store.writer import CONTENT_BYTES, DTYPES, FeatureWriter
 
 log = logging.getLogger("store")
@@ -76,10 +78,12 @@ def import_file(
         block = _blocks(table, x, part, dtype, options)
         planned.append((part, samples, block, _fingerprint(block, part, dtype)))
     _check_once(root, dataset, [(part.samples.split, fingerprint) for part, _, _, fingerprint in planned])
-    return [
+    made = [
         _write(root, path, FeatureKey(dataset, part.samples.split, backbone), samples, dim, block, fingerprint, options)
         for part, samples, block, fingerprint in planned
     ]
+    adopt(root, dataset, {part.samples.split: part.samples.id for part in found if not part.stored})
+    return made
 
 
 def _fingerprint(block: Block, part: Part, dtype: str) -> Fingerprint:
@@ -146,6 +150,7 @@ def _with_targets(root: Root, part: Part, table: Table, *, relabel: bool) -> Sam
     samples, changed = part.samples, dict[str, Targets]()
     where = samples_folder(samples.dataset, samples.split, samples.id)
     for name, column in part.targets.items():
+        warn_of_no_classes(name, column.classes)
         if root.size(f"{where}/targets/{to_folder(name)}/current") is None:  # new, or left by a killed import
             changed[name] = column
             continue

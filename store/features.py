@@ -1,9 +1,6 @@
-"""One committed feature set, read-only."""
+"""One committed feature set, read-only, and what is stored under a name."""
 
-import difflib
 import hashlib
-import json
-import shlex
 from contextlib import suppress
 from functools import cached_property
 
@@ -13,8 +10,8 @@ from store import zarr_blocks
 from store.backends import backend
 from store.blocks import Blocks
 from store.columns import load_column
-from store.errors import AmbiguousFeatures, DamagedFeatures, FormatError, MissingFeatures
-from store.keys import FeatureKey, dataset_name, from_folder, is_hash, to_folder
+from store.errors import DamagedFeatures, FormatError, MissingFeatures
+from store.keys import FeatureKey, from_folder, is_hash, to_folder
 from store.manifest import Manifest, read_manifest
 from store.root import Root
 from store.sample_files import load_samples
@@ -149,62 +146,9 @@ def candidates(root: Root, key: FeatureKey) -> dict[str, Manifest]:
 
 def backbones(root: Root, dataset: str, split: str) -> list[str]:
     """Names that have a folder under this split, committed or not."""
-    return _folders(root, f"features/{to_folder(dataset)}/{to_folder(split)}")
+    return subfolders(root, f"features/{to_folder(dataset)}/{to_folder(split)}")
 
 
-def _folders(root: Root, below: str) -> list[str]:
+def subfolders(root: Root, below: str) -> list[str]:
+    """Names of what has a folder below a key, sorted."""
     return sorted(from_folder(name) for name, size in root.list(below).items() if size is None)
-
-
-def open_set(root: Root, dataset: str, split: str, name: str, *, view: int = 0) -> FeatureSet:
-    """Open `backbone`, or `backbone@3f9c` by the first digits (four or more) of its fingerprint.
-
-    `dataset` is a name, `folder:PATH` or `csv:FILE`.
-
-    Raises `MissingFeatures` with the command that makes the set; `AmbiguousFeatures` where several sets carry the
-    name, with what tells them apart.
-    """
-    key = FeatureKey(dataset_name(dataset), split, name)
-    found = {fp: m for fp, m in candidates(root, key).items() if m.parts["recipe"].get("view", 0) == view}
-    base, at, prefix = name.rpartition("@")
-    if not found and at and len(prefix) >= 4 and set(prefix) <= set("0123456789abcdef"):
-        key = FeatureKey(key.dataset, split, base)
-        found = {fp: m for fp, m in candidates(root, key).items() if fp.startswith(prefix)}
-    if not found:
-        raise MissingFeatures(_how_to_make(root, key, view, dataset))
-    if len(found) > 1:
-        raise AmbiguousFeatures(_what_differs(root, key, found))
-    ((fingerprint, manifest),) = found.items()
-    return FeatureSet(root, f"{key.folder}/{fingerprint}", manifest)
-
-
-def _how_to_make(root: Root, key: FeatureKey, view: int, dataset: str) -> str:
-    command = f"python -m extract --backbone {key.backbone} --dataset {shlex.quote(dataset)} --split {key.split}"
-    if view:
-        command += f" --views {view + 1}"
-    if root.url != "data/features":
-        command += f" --store {shlex.quote(root.url)}"
-    stored = backbones(root, key.dataset, key.split)
-    if key.backbone in stored:
-        return f"{key} {f'has no view {view}' if view else 'is not finished'} in {root.url}; run: {command}"
-    near = [name for name in difflib.get_close_matches(key.backbone, stored) if name != key.backbone]
-    hint = f"; nearest: {', '.join(near)}" if near else ""
-    if not stored:  # perhaps the split or the dataset is another
-        splits = _folders(root, f"features/{to_folder(key.dataset)}")
-        datasets = difflib.get_close_matches(key.dataset, _folders(root, "features"))
-        if splits:
-            hint = f"; {key.dataset} has the splits {', '.join(splits)} there"
-        elif datasets:
-            hint = f"; nearest datasets: {', '.join(datasets)}"
-    return f"{key} has no features in {root.url}{hint}; run: {command}"
-
-
-def _what_differs(root: Root, key: FeatureKey, found: dict[str, Manifest]) -> str:
-    texts = {fp: {name: json.dumps(part) for name, part in m.parts.items()} for fp, m in found.items()}
-    names = sorted({name for parts in texts.values() for name in parts})
-    differing = [name for name in names if len({parts.get(name) for parts in texts.values()}) > 1]
-    lines = [f"{len(found)} feature sets are named {key} in {root.url}; they differ in {', '.join(differing)}:"]
-    for fingerprint, manifest in found.items():
-        what = ", ".join(f"{name} {str(manifest.parts[name])[:60]}" for name in differing)
-        lines.append(f"  {key.backbone}@{fingerprint[:8]}  {manifest.provenance.get('created', '')}  {what}")
-    return "\n".join([*lines, "name one as above, or `python -m store rm` what you do not need"])

@@ -6,7 +6,7 @@ names `label_names` (C,), for `group` likewise, and `target_X`, `target_X_names`
 
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -40,6 +40,16 @@ def column_of(name: str) -> str | None:
     return name.removeprefix("target_") if name.startswith("target_") and not name.endswith("_names") else None
 
 
+def _is_ours(name: str) -> bool:
+    """Whether `export` gives an array that name."""
+    fixed = (
+        "ids",
+        "sizes",
+        *(name_of(column) for column in ("label", "group") for name_of in (array_name, names_name)),
+    )
+    return name in fixed or name.startswith("target_")
+
+
 def write_arrays(path: Path, portions: Portions, shape: tuple[int, int], dtype: np.dtype, columns: Arrays) -> None:
     """Write (N, D) features, given in portions of rows, and the columns beside them: whole or not at all.
 
@@ -67,12 +77,19 @@ def _write_npz(path: Path, portions: Portions, shape: tuple[int, int], dtype: np
 
 def _write_npy(path: Path, portions: Portions, shape: tuple[int, int], dtype: np.dtype, columns: Arrays) -> None:
     beside = [path.with_name(f"{path.stem}.{name}.npy") for name in columns]
-    with written_together([*beside, path]) as (*files, features):
+    with written_together([*beside, path], _stale(path, beside)) as (*files, features):
         for file, array in zip(files, columns.values(), strict=True):
             np.lib.format.write_array(file, array, allow_pickle=False)
         _npy_header(features, shape, dtype)
         for x in portions:
             features.write(x.tobytes())
+
+
+def _stale(path: Path, beside: Sequence[Path]) -> list[Path]:
+    """Columns of an export that is replaced, which the new one has not."""
+    there = path.parent.glob("*.npy") if path.exists() else ()
+    named = {one.name.removeprefix(f"{path.stem}.").removesuffix(".npy"): one for one in there if one not in beside}
+    return [one for name, one in named.items() if _is_ours(name) and one.name == f"{path.stem}.{name}.npy"]
 
 
 def _write_hdf5(path: Path, portions: Portions, shape: tuple[int, int], dtype: np.dtype, columns: Arrays) -> None:

@@ -15,11 +15,11 @@ import numpy as np
 
 from store.backends import backend
 from store.blocks import Blocks
-from store.errors import FormatError, MissingFeatures, NewerFormat, UserError
-from store.json_text import parse_json
+from store.errors import MissingFeatures, NewerFormat, UserError
 from store.keys import FeatureKey, from_folder, is_hash
 from store.manifest import Manifest, read_manifest
 from store.root import Root
+from store.started import read_started
 
 COMMITTED, WRITING, UNFINISHED, DAMAGED, NEWER = "committed", "writing", "unfinished", "damaged", "newer"
 QUIET_SECONDS = 600.0
@@ -156,10 +156,7 @@ def _look_at_half(root: Root, key: FeatureKey, fingerprint: str) -> StoredSet:
 
 def open_half(root: Root, folder: str) -> Blocks:
     """The features of a set that is not committed. Raises `FileNotFoundError`: not begun; `DamagedFeatures`."""
-    try:
-        kind = parse_json(root.get(f"{folder}/started.json"))["backend"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise FormatError(f"{root.url}/{folder}/started.json is damaged: `python -m store rm` the set") from error
+    kind = read_started(root, folder)["backend"]
     if not root.list(f"{folder}/x"):
         raise FileNotFoundError(f"{folder}/x")
     blocks: Blocks = backend(kind).open_blocks(root, f"{folder}/x")

@@ -30,6 +30,8 @@ def _explained(root: Path, doing: str) -> Iterator[None]:
     except (FileNotFoundError, FileExistsError):
         raise
     except OSError as error:
+        if error.errno == errno.ELOOP:  # a link that leads to itself: nothing is there
+            raise FileNotFoundError(errno.ENOENT, error.strerror, error.filename) from error
         advice = {
             errno.ENOSPC: "the disk is full: free some room or give another --store, then run the same command again",
             errno.EDQUOT: "your quota is used up: free some room, then run the same command again",
@@ -119,23 +121,16 @@ class LocalRoot:
             return file.read(length)
 
     def size(self, key: str) -> int | None:
-        try:
+        with suppress(FileNotFoundError), _explained(self.folder, f"read {key}"), suppress(NotADirectoryError):
             return (self.folder / key).stat().st_size
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        return None
 
     def _entries(self, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
         try:
             with _explained(self.folder, f"list {prefix}"), os.scandir(self.folder / prefix) as entries:
                 for entry in entries:
-                    if not entry.name.endswith(_PARTIAL):
-                        try:
-                            info = entry.stat()
-                        except OSError as error:
-                            if error.errno not in (errno.ENOENT, errno.ELOOP):  # removed since, or a link to nothing
-                                raise
-                        else:
-                            yield entry.name, info
+                    if not entry.name.endswith(_PARTIAL) and (info := _stat(entry)) is not None:
+                        yield entry.name, info
         except FileNotFoundError:
             self.check_there()
 
@@ -214,6 +209,19 @@ class _Hold:
         weakref.finalize(self, os.close, fd)
         with suppress(OSError):  # a file system without locks
             fcntl.flock(fd, fcntl.LOCK_SH)
+
+
+def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """What lies there; of a link that leads nowhere, the link. None: removed since."""
+    try:
+        return entry.stat()
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ELOOP):
+            raise
+    try:
+        return entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

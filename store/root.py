@@ -5,6 +5,7 @@ A root maps keys ("features/.../x/c.0.0") to whole objects. An object appears un
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -73,6 +74,11 @@ class Root(Protocol):
 
 def default_root() -> str:
     return os.environ.get("FEATURE_STORE", DEFAULT_ROOT)
+
+
+def store_flag(root: Root) -> str:
+    """What a command that is advised has to say of the store, with a space before it; nothing for the usual one."""
+    return "" if root.url == default_root() else f" --store {shlex.quote(root.url)}"
 
 
 def open_root(url: str | Path | None = None) -> Root:

@@ -1,6 +1,7 @@
 """Lists of samples in the store: written once, read in columns where they are asked for."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -16,6 +17,8 @@ from store.json_text import parse_json
 from store.keys import check_name, from_folder, to_folder
 from store.root import Root
 from store.samples import CHUNK, Samples, Targets
+
+log = logging.getLogger("store")
 
 _MEND = "run `python -m store verify --repair`, then the extract command again"
 
@@ -121,14 +124,14 @@ class StoredSamples(Samples):
 
     ids: Ids
 
-    def __init__(self, root: Root, dataset: str, split: str, samples_id: str, count: int) -> None:
+    def __init__(self, root: Root, dataset: str, split: str, samples_id: str, count: int, replaced: str = "") -> None:
         below = samples_folder(dataset, split, samples_id)
         text, offsets = (zarr_blocks.open_blocks(root, f"{below}/{name}") for name in ("ids", "offsets"))
         if offsets.shape != (count + 1,):
             raise _damaged(offsets, f"it is for {offsets.shape[0] - 1} samples, samples.json says {count}")
         targets = _StoredTargets(root, f"{below}/targets", count)
         self.__dict__.update(dataset=dataset, split=split, ids=Ids(text, offsets, self._check), targets=targets)
-        self.__dict__.update(id=samples_id)  # the folder's name
+        self.__dict__.update(id=samples_id, replaced=replaced)  # the folder's name
         self.__dict__.update(_root=root, _below=below)
 
     @cached_property
@@ -143,7 +146,8 @@ class StoredSamples(Samples):
     def _check(self, ids: Ids) -> None:
         """Hash the ids and sizes again: their hash is the list's name."""
         try:
-            same = ids.whole and Samples(self.dataset, self.split, ids, self._sizes).id == self.id
+            again = Samples(self.dataset, self.split, ids, self._sizes, replaced=self.replaced)
+            same = ids.whole and again.id == self.id
         except BadValue:
             same = False
         if not same:
@@ -172,6 +176,8 @@ def save_samples(root: Root, samples: Samples, *, relabel: bool = True) -> str:
         save_column(root, f"{below}/offsets", offsets, "edge")
         save_column(root, f"{below}/sizes", samples.sizes, "sample")
         header = {"format": 1, "id": samples.id, "num_samples": len(samples)}
+        if samples.replaced:
+            header["replaced"] = samples.replaced
         root.put(f"{below}/samples.json", json.dumps(header).encode())
     if isinstance(samples, StoredSamples):
         return below
@@ -218,6 +224,7 @@ def _save_targets(root: Root, below: str, column: Targets, *, relabel: bool) -> 
         return True
     if relabel:
         root.put(f"{below}/current", data)
+        log.warning("%s: the targets are others than before, these are used from now on", from_folder(below))
     return relabel
 
 
@@ -238,7 +245,7 @@ def load_samples(root: Root, dataset: str, split: str, samples_id: str) -> Store
     count = header.get("num_samples")
     if header.get("id") != samples_id or not isinstance(count, int):
         raise DamagedFeatures(f"{root.url}/{below}/samples.json is that of another list: {_MEND}")
-    return StoredSamples(root, dataset, split, samples_id, count)
+    return StoredSamples(root, dataset, split, samples_id, count, str(header.get("replaced", "")))
 
 
 def _damaged(column: Blocks, why: str) -> DamagedFeatures:

@@ -1,6 +1,7 @@
 """Which images, in which order: sample ids and file sizes, and beside them named target columns.
 
-The samples id hashes ids and sizes, never targets: relabelling needs no extraction.
+The samples id hashes ids and sizes, never targets: relabelling needs no extraction. Pictures that took the place of
+others under the same name and size make it another one too.
 """
 
 import hashlib
@@ -80,6 +81,8 @@ class Samples:
     sizes: np.ndarray
     """(N,) int64: bytes of each image file."""
     targets: Mapping[str, Targets] = field(default_factory=dict)
+    replaced: str = ""
+    """64 hex digits over the pictures that took the place of others, or nothing: `extract/stock.py`."""
 
     def __post_init__(self) -> None:
         check_name("dataset", self.dataset)
@@ -99,7 +102,7 @@ class Samples:
 
     @cached_property
     def id(self) -> str:
-        """Samples id: 64 hex digits over every sample id and size, in order.
+        """Samples id: 64 hex digits over every sample id and size, in order, and over what was replaced.
 
         Raises `BadValue`: an id that is not text, or holds a NUL.
         """
@@ -115,6 +118,8 @@ class Samples:
             if not fine:
                 bad = next(sample for sample in ids if "\0" in sample or not _is_text(sample))
                 raise BadValue(f"{self.dataset}/{self.split}: sample id {bad!r} is not Unicode text: rename the file")
+        if self.replaced:
+            digest.update(f"replaced {self.replaced}\n".encode())
         return digest.hexdigest()
 
     def target(self, column: str = "label") -> Targets:
@@ -136,7 +141,7 @@ class Samples:
         """The samples at `rows`, in that order, with their targets."""
         targets = {name: column.take(rows) for name, column in self.targets.items()}
         ids = list(self.ids) if len(rows) * 10 > len(self) else self.ids
-        return Samples(self.dataset, self.split, [ids[int(i)] for i in rows], self.sizes[rows], targets)
+        return Samples(self.dataset, self.split, [ids[int(i)] for i in rows], self.sizes[rows], targets, self.replaced)
 
     def first_difference(self, other: "Samples") -> str:
         """Where two lists of samples part, for an error text."""

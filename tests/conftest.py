@@ -57,8 +57,12 @@ def write_set(
     block_rows: int = 4096,
     weights: str | None = None,
     backend: str = "zarr",
+    images_N: np.ndarray | None = None,
 ) -> FeatureSet:
-    """Store `x_ND` with its target columns as one committed feature set, and open it."""
+    """Store `x_ND` with its target columns as one committed feature set, and open it.
+
+    images_N: a number for each image, equal where images are the same, -1 where none was seen; None: all differ.
+    """
     samples = make_samples(dataset, split, targets, classes or {})
     fingerprint = Fingerprint(
         weights=weights or f"made-{backbone}",
@@ -75,6 +79,9 @@ def write_set(
     content_N = np.random.default_rng(zlib.crc32(f"{dataset}/{split}".encode())).integers(
         0, 256, (len(x_ND), 16), dtype=np.uint8
     )
+    if images_N is not None:
+        content_N = np.zeros((len(x_ND), 16), np.uint8)
+        content_N[:, :4] = (np.asarray(images_N) + 1).astype("<u4").view(np.uint8).reshape(-1, 4)
     for block in writer.missing():
         rows = writer.rows(block)
         bad = {row: why for row, why in (bad_rows or {}).items() if row in rows}

@@ -17,7 +17,7 @@ from probe.solvers import SOLVERS
 TOP = Path(__file__).parents[1]
 PACKAGES = ("store", "extract", "probe", "fewshot")
 MAX_LINES = 300
-CLAIMS = {"crash", "format", "identity", "scale"}
+CLAIMS = {"crash", "damage", "format", "identity", "scale"}
 """Test files about what several source files do together."""
 
 

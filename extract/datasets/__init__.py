@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from extract.datasets.table import DATASETS, DatasetSpec
 from store.errors import BadImage, BadValue, UnknownName
 from store.keys import user_path
+from store.target_kinds import warn_of_no_classes
 
 if TYPE_CHECKING:
     from extract.datasets.common import Images
@@ -100,6 +101,8 @@ def open_dataset(name: str, split: str, data_root: str | Path | None = None, *, 
             f"{name}/{split}: {len(images.absent)} of {len(images.samples)} files are not below {images.top or path}, "
             f"or are no regular files, the first is {first!r}. Put them there, or go on without them: --skip-bad"
         )
+    for target in images.samples.targets.values() if not spec.splits else ():  # your own
+        warn_of_no_classes(target.column, target.classes)
     if len(images.samples) != spec.sizes.get(split, len(images.samples)):
         warn_once(f"{name}/{split}: {len(images.samples)} images, {spec.sizes[split]} were published; what is missing: "
                   f"python -m extract.download --check {name}")  # fmt: skip

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from extract.datasets.split_names import SPLITS
 from store.errors import BadImage, BadValue
+from store.habits import SPLITS
 from store.samples import Samples, Targets
 
 MAX_BYTES = 1 << 31
@@ -27,6 +27,8 @@ class Images:
     """Rows whose file is listed, but not there, or is no regular file; their size is 0."""
     top: Path | None = None
     """The folder that holds these files and nothing of other datasets: its further images are too many."""
+    times: np.ndarray | None = None
+    """(N,) int64: when the files changed last, as of when they were compared with what is stored."""
 
 
 def hashed_split(sample: str) -> str:

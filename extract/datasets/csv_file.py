@@ -5,89 +5,132 @@ a column split the images are split 60/20/20 by the hash of their path (`common.
 where there is one: a slide, a patient, a film, whose images must not be in two splits.
 """
 
-import csv
-from collections.abc import Iterable
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from extract.datasets import warn_once
 from extract.datasets.common import Images, check_inside, file_images, hashed_split
-from extract.datasets.split_names import SPLITS
+from extract.datasets.csv_text import Table, read_bytes, read_table
+from extract.datasets.split_names import as_splits
 from extract.datasets.walk import short
 from store.errors import BadValue
+from store.habits import SPLITS
 from store.keys import check_name, dataset_name
 from store.samples import UNIT, Targets
 
+OWN = ("path", "label", "split", UNIT)
+"""Columns with a meaning, whose case does not matter."""
+PATHS = ("image_path", "img_path", "image", "filename", "file_name", "file", "filepath", "file_path")
+"""What others call the column path."""
+LABELS = ("labels", "class", "class_name", "category", "target", "y")
+"""What others call the column label: not taken for it, since it may be a target of its own."""
+MISSING = frozenset({"nan", "na", "n/a", "none", "null", "<na>"})
+DIGITS = 4000
+"""A number of more is text: int() refuses it."""
+
 
 def splits(path: Path) -> tuple[str, ...]:
-    return _splits(_rows(path))
-
-
-def open_split(_dataset: str, split: str, path: Path) -> Images:
-    rows = _rows(path)
-    chosen = [row for row in rows if row["split"] == split]
-    columns = [name for name in rows[0] if name not in ("path", "split")]
-    columns.sort(key=lambda name: name != "label")
-    targets = [_targets(name, [row[name] for row in chosen], {row[name] for row in rows}) for name in columns]
-    return file_images(dataset_name(f"csv:{path}"), split, path.parent, [row["path"] for row in chosen], targets)
-
-
-def _splits(rows: list[dict[str, str]]) -> tuple[str, ...]:
-    found = list(dict.fromkeys(row["split"] for row in rows))
+    found = dict.fromkeys(_listed(path).columns["split"])
     return tuple(sorted(found, key=lambda name: SPLITS.index(name) if name in SPLITS else len(SPLITS)))
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    """Every line as {column: cell}, split filled in. Raises `BadValue` with the line."""
-    if path.exists() and not path.is_file():
-        raise BadValue(f"dataset csv:{path}: {path} is not a file")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.DictReader(file, strict=True)
-            _check_header(path, lines.fieldnames or ())
-            rows, seen = [], dict[str, int]()
-            for row in lines:
-                rows.append(_check_row(f"{path}, line {lines.line_num}", row, path.parent))
-                first = seen.setdefault(check_inside(row["path"], path.parent), lines.line_num)
-                if first != lines.line_num:
-                    raise BadValue(f"{path}, line {lines.line_num}: {row['path']!r} is in line {first} already")
-    except OSError as error:
-        raise BadValue(f"dataset csv:{path}: {error.strerror}") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise BadValue(f"{path} is not a CSV file in UTF-8: {error}; save it as such") from error
-    if not rows:
+def open_split(_dataset: str, split: str, path: Path) -> Images:
+    columns = _listed(path).columns
+    chosen = [row for row, name in enumerate(columns["split"]) if name == split]
+    names = sorted((name for name in columns if name not in ("path", "split")), key=lambda name: name != "label")
+    targets = [_targets(name, columns[name], chosen) for name in names]
+    ids = [columns["path"][row] for row in chosen]
+    return file_images(dataset_name(f"csv:{path}"), split, path.parent, ids, targets)
+
+
+def _listed(path: Path) -> Table:
+    return _read(path, read_bytes(path))
+
+
+@lru_cache(2)
+def _read(path: Path, data: bytes) -> Table:
+    """The file's columns under their own names, path and split as they are used. Raises `BadValue` with the line."""
+    table = read_table(path, data)
+    columns = _named(path, table.columns)
+    if not len(table):
         raise BadValue(f"{path} lists no images")
-    return rows
+    columns["path"] = [_inside(path, line, file) for line, file in zip(table.lines, columns["path"], strict=True)]
+    seen = dict[str, int]()
+    for line, file in zip(table.lines, columns["path"], strict=True):
+        if (first := seen.setdefault(check_inside(file, path.parent), line)) != line:
+            raise BadValue(f"{path}, line {line}: {file!r} is in line {first} already")
+    units, given = columns.get(UNIT, columns["path"]), columns.get("split", [])
+    if any(given):
+        meant = {
+            name: split for split, name in as_splits([name for name in dict.fromkeys(given) if name], str(path)).items()
+        }
+        columns["split"] = [_split(path, line, name, meant) for line, name in zip(table.lines, given, strict=True)]
+    else:
+        columns["split"] = [hashed_split(unit or file) for unit, file in zip(units, columns["path"], strict=True)]
+    odd = [name for name in dict.fromkeys(columns["label"]) if name.lower() in MISSING]
+    if odd:
+        warn_once(f"{path}: {odd[0]!r} is a class like any other; an image without a label has an empty cell")
+    return Table(columns, table.lines)
 
 
-def _check_header(path: Path, header: Iterable[str]) -> None:
-    header = list(header)
-    for name in ("path", "label"):
-        if name not in header:
-            there = short([repr(column) for column in header]) or "none"
-            why = "; columns are separated by commas" if any(set(column) & {";", "\t"} for column in header) else ""
-            raise BadValue(f"{path}: no column {name!r} in its first line; there are: {there}{why}")
-    repeated = [name for name in header if header.count(name) > 1]
-    if repeated:
-        raise BadValue(f"{path}: column {repeated[0]!r} occurs twice")
-    for name in header:
-        check_name("target column", name)
+def _named(path: Path, columns: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The same columns with `OWN` in lower case, and one of `PATHS` as path where there is none of this name."""
+    names = {name: name.lower() if name.lower() in OWN else name for name in columns}
+    others = [name for name in columns if name.lower() in PATHS]
+    if "path" not in names.values() and len(others) == 1:
+        names[others[0]] = "path"
+    for own in OWN:
+        both = [name for name, meant in names.items() if meant == own]
+        if len(both) > 1:
+            raise BadValue(f"{path}: the columns {both[0]!r} and {both[1]!r} both mean {own}; rename one of them")
+        if not both and own in ("path", "label"):
+            there = short([repr(name) for name in columns]) or "none"
+            near = others if own == "path" else [name for name in columns if name.lower() in LABELS]
+            why = f"; rename {short([repr(name) for name in near])}" if near else ""
+            why += "; columns are separated by commas, semicolons or tabs" if len(columns) == 1 else ""
+            raise BadValue(f"{path}: no column {own!r} in its first line; there are: {there}{why}")
+    for meant in names.values():
+        try:
+            check_name("target column", meant)
+        except BadValue as error:
+            raise BadValue(f"{path}: {error}; rename it there") from error
+    renamed = [f"{name} is {meant}" for name, meant in names.items() if name != meant]
+    if renamed:
+        warn_once(f"{path}: by their names, {', '.join(renamed)}")
+    return {meant: columns[name] for name, meant in names.items()}
 
 
-def _check_row(where: str, row: dict[str, str], top: Path) -> dict[str, str]:
-    if None in row or None in row.values():
-        raise BadValue(f"{where}: not as many cells as the first line has columns")
+def _inside(path: Path, line: int, file: str) -> str:
+    """A path as it is stored: below the file's folder, and with slashes."""
+    file, top = file.replace("\\", "/"), path.parent
+    for start in (f"{top.absolute().as_posix()}/", f"{top.resolve().as_posix()}/"):
+        if file.startswith(start):
+            warn_once(f"{path}: absolute paths are taken as relative to its folder")
+            file = file.removeprefix(start)
+            break
     try:
-        check_inside(row["path"], top)
-        row["split"] = check_name("split", row.get("split") or hashed_split(row.get(UNIT) or row["path"]))
+        check_inside(file, top)
     except BadValue as error:
-        raise BadValue(f"{where}: {error}") from error
-    return row
+        raise BadValue(f"{path}, line {line}: {error}") from error
+    return file
 
 
-def _targets(column: str, names: list[str], every: set[str]) -> Targets:
+def _split(path: Path, line: int, name: str, meant: dict[str, str]) -> str:
+    if not name:
+        raise BadValue(f"{path}, line {line}: its split is empty, others are not; fill all of them, or none")
+    try:
+        return check_name("split", meant[name])
+    except BadValue as error:
+        raise BadValue(f"{path}, line {line}: {error}") from error
+
+
+def _targets(column: str, cells: Sequence[str], chosen: Sequence[int]) -> Targets:
     """Classes are those of all splits, numbers in order of their value; -1 where the cell is empty."""
-    numbers = all(name.isdecimal() for name in every if name)
-    classes = sorted(every - {""}, key=(lambda name: (int(name), name)) if numbers else None)
+    every = {*cells} - {""}
+    numbers = all(name.isdecimal() and len(name) < DIGITS for name in every)
+    classes = sorted(every, key=(lambda name: (int(name), name)) if numbers else None)
     index = {name: i for i, name in enumerate(classes)} | {"": -1}
-    return Targets(column, tuple(classes), np.array([index[name] for name in names], np.int32))
+    return Targets(column, tuple(classes), np.array([index[cells[row]] for row in chosen], np.int32))

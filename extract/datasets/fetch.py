@@ -7,9 +7,11 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from extract.datasets import find_dataset, is_present
-from store.errors import BadValue
+from extract.weights.unpack import unpack
+from store.errors import BadValue, UserError
 
 log = logging.getLogger("extract.datasets")
 
@@ -29,14 +31,35 @@ def fetch_missing(datasets: tuple[str, ...], data_root: str | Path | None = None
 
 
 def _torchvision(name: str, what: str, place: Path) -> None:
-    """Torchvision checks its archives against their published checksums."""
+    """Torchvision checks its archives against their published checksums; a tar archive is unpacked by us."""
     from torchvision import datasets
 
+    kind = getattr(datasets, what)
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            getattr(datasets, what)(place, train=True, download=True)
+            if hasattr(kind, "tgz_md5"):
+                _cifar(kind, place)
+            else:
+                kind(place, train=True, download=True)
     except (OSError, RuntimeError) as error:
+        if isinstance(error, UserError):
+            raise
         raise BadValue(f"dataset {name} could not be fetched into {place}: {error}") from error
+
+
+def _cifar(kind: Any, place: Path) -> None:
+    """Every file under its name once all are whole, those of the test last: by them the dataset is known to be here."""
+    from torchvision.datasets.utils import download_url
+
+    download_url(kind.url, place, kind.filename, kind.tgz_md5)
+    names = [kind.meta["filename"], *(name for name, _ in (*kind.train_list, *kind.test_list))]
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        found = unpack(place / kind.filename, {name: Path(folder, name) for name in names})
+        if missing := [name for name in names if name not in found]:
+            raise BadValue(f"{place / kind.filename}: it holds no {', '.join(missing)}; fetch it again")
+        (place / kind.base_folder).mkdir(exist_ok=True)
+        for name in names:
+            Path(folder, name).replace(place / kind.base_folder / name)
 
 
 def _npm(name: str, what: str, place: Path) -> None:

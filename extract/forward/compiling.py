@@ -15,6 +15,7 @@ from types import FrameType
 
 import torch
 
+from extract.forward.known import has_script
 from extract.forward.precision import Forward
 from extract.images.recipes import Recipe
 from extract.images.transforms import input_size
@@ -37,6 +38,8 @@ class _TooLong(BaseException):
 def pays(forward: Forward, recipe: Recipe, batch_size: int, name: str, seconds: float) -> bool:
     """Whether to compile `name` for such batches, where about so many seconds of plain forwarding are ahead."""
     if seconds < WORTH_SECONDS or input_size(recipe) is None or forward.device.type == "mps":
+        return False
+    if has_script(forward.net):  # it brings a compiler of its own
         return False
     file = default_cache() / f"{_key(forward, recipe, batch_size, name)}.json"
     remembered = _read(file)

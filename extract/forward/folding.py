@@ -7,22 +7,35 @@ import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from extract.forward.known import is_hooked, is_known
+
 log = logging.getLogger("extract")
 
 
 class _Tracer(fx.Tracer):
-    """Sees through everything but single layers; timm's own convolutions and normalisations are such."""
+    """Sees through everything but single layers (timm's own convolutions and normalisations are such) and code that
+    is not known.
+    """
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, nn.Conv2d | nn.BatchNorm2d) or super().is_leaf_module(m, module_qualified_name)
+        layer = isinstance(m, nn.Conv2d | nn.BatchNorm2d)
+        return layer or not _is_open(m) or super().is_leaf_module(m, module_qualified_name)
+
+
+def _is_open(module: nn.Module) -> bool:
+    return is_known(module) and not is_hooked(module)
 
 
 def fold_batchnorm(net: nn.Module, keep: Collection[str] = ()) -> int:
     """Fold every convolution that feeds only its batch normalisation, in place; returns how many.
 
     What the convolutions in `keep` give is wanted as it is.
-    The pairs come from a symbolic trace (torch.fx). A network that cannot be traced stays as it is.
+    The pairs come from a symbolic trace (torch.fx) through known code alone. A network that cannot be traced stays as
+    it is, and so does one without batch normalisation, which is not traced.
     """
+    if not _is_open(net) or not any(isinstance(module, nn.BatchNorm2d) for module in net.modules()):
+        return 0
+    closed = {id(part) for module in net.modules() if not _is_open(module) for part in module.modules()}
     try:
         graph = _Tracer().trace(net)
     except Exception as error:  # noqa: BLE001 - whatever someone's forward does under symbolic values
@@ -45,6 +58,7 @@ def fold_batchnorm(net: nn.Module, keep: Collection[str] = ()) -> int:
             and isinstance(conv, nn.Conv2d)
             and isinstance(norm, nn.BatchNorm2d)
             and norm.running_var is not None
+            and not closed & {id(conv), id(norm)}
         ):
             with torch.no_grad():
                 fused = fuse_conv_bn_eval(conv, norm)

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import islice
 
 import numpy as np
@@ -12,6 +13,7 @@ from extract.datasets.common import Images
 from extract.forward.compiling import compile_forward, pays
 from extract.forward.cost import count_flops, count_parameters
 from extract.forward.folding import fold_batchnorm
+from extract.forward.known import all_known, guarded, has_script
 from extract.forward.precision import MIN_COSINE, Forward, compare, largest_batch, pick_precision, reference
 from extract.forward.tapped import Tapped, resolve
 from extract.forward.taps import OWN, Tap
@@ -58,6 +60,7 @@ class Network:
             self.taps, self.dims = [tap for tap, _ in found], [dim for _, dim in found]
         self.errors: list[dict[str, float]] = [{} for _ in self.taps]
         """Measured against float32 on the first images, a tap each: precision.compare."""
+        self._layout = torch.channels_last
         self._parameters = 0
         self._checked: tuple[list[torch.Tensor], np.ndarray] | None = None
         """(images, float32 features)"""
@@ -84,13 +87,26 @@ class Network:
             self._parameters = count_parameters(self.loaded.net)
             if batch:
                 plain = self._tapped()
-                self._checked = (batch, reference(plain, batch, recipe, self.device))
+                with guarded(self.loaded.net, f"{self.loaded.name}, given {len(batch)} images,"):
+                    self._checked = (batch, reference(plain, batch, recipe, self.device))
                 if isinstance(plain, Tapped):
                     plain.close()
-            self._forward = self._make(self.precision)
-            if self._far(self._forward, recipe):
-                self._forward = self._fall_back(recipe)
+            self._forward = self._chosen(recipe)
         return self._forward
+
+    def _chosen(self, recipe: Recipe) -> Forward:
+        """The first way to run it that is close to float32; a user's network may count on how maps lie in memory."""
+        if not all_known(self.loaded.net):
+            if self._checked is not None and not has_script(self.loaded.net):
+                forward = self._make(self.precision)
+                with suppress(BadValue):
+                    if not self._far(forward, recipe):
+                        return forward
+                if isinstance(forward.net, Tapped):
+                    forward.net.close()
+            self._layout = torch.contiguous_format
+        forward = self._make(self.precision)
+        return self._fall_back(recipe) if self._far(forward, recipe) else forward
 
     def batch_size(self, asked: int | None) -> int:
         """Images of one forward pass: as asked, or what fits into the memory of the device. Call `ready` first."""
@@ -128,7 +144,8 @@ class Network:
             return False
         batch, want = self._checked
         step, start = batch_size or len(batch), time.perf_counter()
-        x_BD = np.concatenate([forward(batch[i : i + step], recipe, step) for i in range(0, len(batch), step)])
+        with guarded(self.loaded.net, f"{self.loaded.name}, given {step} images,"):
+            x_BD = np.concatenate([forward(batch[i : i + step], recipe, step) for i in range(0, len(batch), step)])
         self._seconds_per_image = (time.perf_counter() - start) / len(batch)
         parts = [self.columns(tap) for tap in range(len(self.taps))]
         self.errors = [compare(x_BD[:, part], want[:, part]) for part in parts]
@@ -143,7 +160,7 @@ class Network:
     def _make(self, precision: str, *, fold: bool = True) -> Forward:
         if fold:
             fold_batchnorm(self.loaded.net, keep={tap.layer for tap in self.taps})
-        return Forward(self._tapped(), sum(self.dims), self.device, precision, fold=False)
+        return Forward(self._tapped(), sum(self.dims), self.device, precision, fold=False, layout=self._layout)
 
     def _fall_back(self, recipe: Recipe) -> Forward:
         """Float32, with batch normalisation folded if that is not what was wrong."""

@@ -59,6 +59,9 @@ class Forward:
 
     A batch that is not full is padded, so that an image's features do not depend on where a run was cut. Channels-last,
     batch normalisation folded, inference mode; copies as in copying.py.
+
+    Args:
+        layout: how the pixels and the network's maps lie in memory: torch.contiguous_format for code that counts on it.
     """
 
     def __init__(
@@ -69,11 +72,13 @@ class Forward:
         precision: str = "fp32",
         *,
         fold: bool = True,
+        layout: torch.memory_format = torch.channels_last,
     ) -> None:
+        self.layout = layout
         self.dim, self.device, self.precision = dim, device, precision
         if fold:
             fold_batchnorm(net)
-        self.net = net.to(device).to(memory_format=torch.channels_last)
+        self.net = net.to(device).to(memory_format=layout)
         self.copies = Copies(device)
 
     def __call__(self, batch: Sequence[torch.Tensor], recipe: Recipe, batch_size: int) -> np.ndarray:
@@ -94,7 +99,7 @@ class Forward:
         pixels = pixels.permute(0, 3, 1, 2)
         torch.stack(list(batch), out=pixels[: len(batch)])
         x_BCHW = normalise(self.copies.send(pixels), recipe)
-        x_BCHW = x_BCHW.contiguous(memory_format=torch.channels_last)
+        x_BCHW = x_BCHW.contiguous(memory_format=self.layout)
         dtype = DTYPES[self.precision]
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
             x_BD = self.net(x_BCHW)
@@ -108,7 +113,7 @@ class Forward:
 def reference(net: nn.Module, batch: Sequence[torch.Tensor], recipe: Recipe, device: torch.device) -> np.ndarray:
     """Float32 features of the network as it was loaded: what every precision class is compared with."""
     pixels = torch.stack(list(batch)).to(device)
-    features: np.ndarray = net.to(device)(normalise(pixels, recipe)).float().cpu().numpy()
+    features: np.ndarray = net.to(device)(normalise(pixels, recipe).contiguous()).float().cpu().numpy()
     return features
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from extract.forward.known import all_known
 from extract.forward.taps import OWN, Tap
 from store.errors import BadValue, UnknownName
 
@@ -65,7 +66,7 @@ def num_class_tokens(net: nn.Module) -> int:
 
 
 def resolve(name: str, net: nn.Module, taps: Sequence[Tap], size: tuple[int, int]) -> list[tuple[Tap, int]]:
-    """Every tap with its layer's name filled in, and its D, from one pass that computes nothing (the meta device).
+    """Every tap with its layer's name filled in, and its D, from one pass; where the code is known, on the meta device.
 
     Raises: UnknownName: no such layer, or one that does not run. BadValue: a layer that cannot be pooled.
     """
@@ -104,6 +105,8 @@ def _has_places(output: Any) -> bool:
 
 @torch.inference_mode()
 def _run(net: nn.Module, size: tuple[int, int]) -> Tensor:
+    if not all_known(net):
+        return net(torch.zeros((1, 3, *size)))  # type: ignore[no-any-return]
     state = {name: value.to("meta") for name, value in (*net.named_parameters(), *net.named_buffers())}
     try:
         own: Tensor = functional_call(net, state, torch.empty((1, 3, *size), device="meta"))

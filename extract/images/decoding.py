@@ -1,7 +1,7 @@
 """From a sample to a network's input pixels: decode once, resize on uint8, read ahead of the network."""
 
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -32,6 +32,8 @@ class Decoded:
     """Recipe -> (3, H, W) uint8."""
     bad: str = ""
     """Why the image could not be read; `pixels` is empty then."""
+    stored: bool = False
+    """Whether features of these bytes are stored, so that nothing was decoded; `pixels` is empty then."""
 
 
 def decode(data: bytes | np.ndarray) -> torch.Tensor:
@@ -52,12 +54,18 @@ def decode(data: bytes | np.ndarray) -> torch.Tensor:
     return torch.from_numpy(rgb).permute(2, 0, 1)  # as PIL has it: nothing is moved, and resizing is twice as fast
 
 
-def prepare(images: Images, row: int, recipes: Sequence[Recipe]) -> Decoded:
-    """Read and decode one sample and make every recipe's pixels of it."""
+Known = Callable[[int, bytes], bool]
+"""Whether the features of a row, whose content hash is given, are stored already."""
+
+
+def prepare(images: Images, row: int, recipes: Sequence[Recipe], known: Known | None = None) -> Decoded:
+    """Read and decode one sample and make every recipe's pixels of it, unless its features are `known`."""
     content = bytes(16)
     try:
         data = images.read(row)
         content = content_hash(data.tobytes() if isinstance(data, np.ndarray) else data)
+        if known is not None and known(row, content):
+            return Decoded(row, content, {}, stored=True)
         picture, sample = decode(data), images.samples.ids[row]
         return Decoded(row, content, {recipe: make_pixels(picture, recipe, sample) for recipe in recipes})
     except BadImage as error:
@@ -65,7 +73,12 @@ def prepare(images: Images, row: int, recipes: Sequence[Recipe]) -> Decoded:
 
 
 def decoded(
-    images: Images, jobs: Iterable[tuple[int, Sequence[Recipe]]], *, workers: int, ahead: int
+    images: Images,
+    jobs: Iterable[tuple[int, Sequence[Recipe]]],
+    *,
+    workers: int,
+    ahead: int,
+    known: Known | None = None,
 ) -> Generator[Decoded, None, None]:
     """`prepare` of every (row, recipes), in order, by `workers` threads that stay up to `ahead` samples in front.
 
@@ -77,7 +90,7 @@ def decoded(
     pool = ThreadPoolExecutor(workers, "decode")
     try:
         for row, recipes in jobs:
-            waiting.append(pool.submit(prepare, images, row, recipes))
+            waiting.append(pool.submit(prepare, images, row, recipes, known))
             if len(waiting) > ahead:
                 yield waiting.popleft().result()
         while waiting:

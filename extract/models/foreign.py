@@ -1,13 +1,6 @@
 """Networks that are not in our tables: torchvision's, timm's, and the user's own `module:function`."""
 
-import hashlib
-import importlib
-import inspect
 import socket
-import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -18,8 +11,9 @@ from torch import nn
 
 from extract.images.recipes import RECIPES, Recipe
 from extract.images.transforms import input_size
+from extract.models.own import build_own, running
 from extract.weights.table import Weights
-from store.errors import BadValue, UnknownName, UserError
+from store.errors import BadValue, UnknownName
 
 
 class Foreign(NamedTuple):
@@ -33,7 +27,7 @@ class Foreign(NamedTuple):
 
 
 def build_foreign(arch: str, *, given: bool) -> Foreign:
-    """`arch` is `torchvision:NAME`, `timm:NAME` or `module:function`.
+    """`arch` is `torchvision:NAME`, `timm:NAME`, `module:function` or `FOLDER/module:function`.
 
     Args:
         given: the caller has a file of weights; else timm fetches its own, and one's own network keeps what it has.
@@ -43,13 +37,13 @@ def build_foreign(arch: str, *, given: bool) -> Foreign:
         return _torchvision(arch, name)
     if family == "timm":
         return _timm(arch, name, given=given)
-    return _own(arch, family, name, given=given)
+    return _own(arch, given=given)
 
 
 def measure_dim(name: str, net: nn.Module, recipe: Recipe) -> int:
     """D, from one forward pass of a black image."""
     size = input_size(recipe) or (224, 224)
-    with torch.inference_mode(), _running(f"{name}, given zeros of (1, 3, {size[0]}, {size[1]})"):
+    with torch.inference_mode(), running(f"{name}, given zeros of (1, 3, {size[0]}, {size[1]})"):
         feature = net(torch.zeros(1, 3, *size))
     if not isinstance(feature, torch.Tensor) or feature.ndim != 2:
         shape = list(feature.shape) if isinstance(feature, torch.Tensor) else type(feature).__name__
@@ -150,48 +144,14 @@ def _wait_for_no_hub() -> None:
         constants.HF_HUB_OFFLINE = True
 
 
-def _own(arch: str, module: str, function: str, *, given: bool) -> Foreign:
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        with _running(f"backbone {arch!r}: import {module}"):
-            found = importlib.import_module(module)
-    except ImportError as error:
-        raise BadValue(
-            f"backbone {arch!r}: {error}; module:function names a function that returns a torch module, from a module "
-            "that Python finds from here; names of backbones: python -m extract --list"
-        ) from error
-    build: Any = getattr(found, function, None)
-    if not callable(build):
-        known = [name for name, value in vars(found).items() if callable(value) and not name.startswith("_")]
-        raise UnknownName(f"function of {module}", function, known, f"it is looked for in {found.__file__}")
-    with _running(f"{arch}()"):
-        net = build()
-    if not isinstance(net, nn.Module):
-        raise BadValue(f"{arch}() gave {type(net).__name__}, not a torch.nn.Module")
+def _own(arch: str, *, given: bool) -> Foreign:
+    net, architecture = build_own(arch)
     recipe = getattr(net, "recipe", None)
     if not isinstance(recipe, Recipe):
         if (recipe := recipe or "imagenet_224") not in RECIPES:
+            name = architecture.partition(" ")[0]
             raise UnknownName(
-                "recipe", str(recipe), RECIPES, f"{arch}().recipe names a row of extract/images/recipes.py"
+                "recipe", str(recipe), RECIPES, f"{name}().recipe names a row of extract/images/recipes.py"
             )
         recipe = RECIPES[recipe]
-    source = inspect.getsourcefile(inspect.unwrap(build))
-    digest = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16] if source else ""
-    weights = Weights(layout="own_names", path="") if given else None
-    return Foreign(net, recipe, weights, f"{arch} {digest}".rstrip())
-
-
-@contextmanager
-def _running(what: str) -> Iterator[None]:
-    """Run code that is not ours: what goes wrong in it is told with its innermost line, as `BadValue`."""
-    try:
-        yield
-    except (ImportError, UserError):
-        raise
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        others = (__file__, importlib.__file__, "<frozen ", "site-packages")
-        own = [frame for frame in frames if not any(name in frame.filename for name in others)]
-        where = f" in line {own[-1].lineno} of {own[-1].filename}" if own else ""
-        raise BadValue(f"{what} failed{where}: {type(error).__name__}: {error}") from error
+    return Foreign(net, recipe, Weights(layout="own_names", path="") if given else None, architecture)

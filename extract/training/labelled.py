@@ -11,6 +11,7 @@ from extract.datasets.common import Images, hashed_split
 from extract.training.config import TrainConfig
 from store.errors import BadValue
 from store.samples import UNIT
+from store.target_kinds import check_classes
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def open_labelled(config: TrainConfig, *, columns: tuple[str, ...] | None = None
     found = [images.samples.target(column) for column in columns]
     known = np.ones(len(images.samples), bool)
     for target in found:
+        check_classes(target.column, target.classes)
         known &= target.index >= 0
     rows = np.flatnonzero(known)
     where = f"{config.dataset}/{split}"

@@ -19,8 +19,8 @@ from extract.training.batches import Batch
 from extract.training.loop import autocast
 from store.concat import Concat
 from store.errors import BadValue, MissingFeatures, SamplesMismatch
-from store.features import open_set
 from store.heads import StoredHead
+from store.opening import open_set
 from store.root import Root
 
 log = logging.getLogger("extract")

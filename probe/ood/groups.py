@@ -10,12 +10,12 @@ import torch
 from probe.config import ProbeConfig
 from probe.features import Block
 from probe.folds import held_fifth
+from probe.roles import VAL, is_there
 from probe.splits import Split, class_names, open_split
 from store.errors import BadValue, UnknownName
-from store.features import backbones
-from store.keys import dataset_name
 from store.overlap import check_apart, kept_together
 from store.root import Root
+from store.source import check_source
 
 log = logging.getLogger("probe")
 
@@ -80,13 +80,15 @@ def _open_splits(
     root: Root, config: ProbeConfig, blocks: list[Block], device: torch.device
 ) -> tuple[dict[str, Split], tuple[str, ...]]:
     """train, test, and of id_val and val what is stored, with the classes of all."""
-    asked = {"train": config.train, "id_val": config.id_val, "val": config.val, "test": config.test}
+    asked = {"train": config.train, "id_val": config.id_val, "val": config.val or VAL, "test": config.test}
     for name in ("id_val", "val"):
-        if not backbones(root, dataset_name(config.dataset), asked[name]):
+        if not is_there(root, config.dataset, asked[name]):
             del asked[name]
     first = {name: open_split(root, config, split, blocks, None, device) for name, split in asked.items()}
     classes = class_names([split.target for split in first.values()])
-    return {name: open_split(root, config, split, blocks, classes, device) for name, split in asked.items()}, classes
+    splits = {name: open_split(root, config, split, blocks, classes, device) for name, split in asked.items()}
+    check_source(root, config.dataset, {asked[name]: one.x for name, one in splits.items()})
+    return splits, classes
 
 
 def _check_names(splits: Mapping[str, Split], wanted: Wanted, config: ProbeConfig) -> None:
@@ -134,10 +136,12 @@ def _check_two(train: Part, wanted: Wanted, config: ProbeConfig) -> None:
 
 
 def _other_groups(val: Split | None, train: Part, wanted: Wanted, config: ProbeConfig) -> Part | None:
-    where = f"{config.dataset}/{config.val}"
+    where = f"{config.dataset}/{config.val or VAL}"
     if val is None:
         if wanted.tune:
-            raise BadValue(f"{where} has no features: extract it (--split {config.val}), or name a split with --val")
+            raise BadValue(
+                f"{where} has no features: extract it (--split {config.val or VAL}), or name a split with --val"
+            )
         return None
     if wanted.tune:
         return _named(val, wanted.column, wanted.tune, where)

@@ -36,6 +36,7 @@ def tune(
         data: the training rows as the heads were trained on them. row: what is known before tuning, with its grid.
     """
     tunings: dict[str, Row] = {}
+    splits = {role: part.split for role, part in parts.items()}
     for tuning in watch.tunings:
         chosen = {seed: best for (t, o, seed), best in watch.best.items() if (t, o) == (tuning, row["objective"])}
         runs = [_run(watch, seed, best) for seed, best in chosen.items()]
@@ -43,7 +44,7 @@ def tune(
             for run, best in zip(runs, chosen.values(), strict=True):
                 fit = Fit(head=LinearHead(best.weight, best.bias), weight_decay=run["weight_decay"])
                 choice = Choice(fit, data, [], 0, best.accuracy, f"chosen on {TUNINGS[tuning]}")
-                run["head"] = keep_head(root, config, blocks, classes, choice, parts["train"].split)
+                run["head"] = keep_head(root, config, blocks, classes, choice, splits)
         tunings[tuning] = _summary(runs, watch.samples_per_group())
     row["tunings"] = tunings
     for tuning, found in tunings.items():
@@ -60,8 +61,14 @@ def tune(
     }
     if not ranks.is_first():
         return row
-    recorded = replace(config, objective=(row["objective"],))
-    record = keep_record(root, recorded, {role: part.split for role, part in parts.items()}, row, None)
+    vrex = row["objective"] == "vrex"  # the others read neither penalty nor anneal
+    recorded = replace(
+        config,
+        objective=(row["objective"],),
+        penalty=config.penalty if vrex else ProbeConfig.penalty,
+        anneal=config.anneal if vrex else ProbeConfig.anneal,
+    )
+    record = keep_record(root, recorded, splits, row, None)
     return {**row, "record": record.id}
 
 

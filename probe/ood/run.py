@@ -16,6 +16,7 @@ from probe.ood.rows import tune
 from probe.ood.tuning import Watch
 from probe.ood.wilds import check_wilds, write_wilds
 from probe.probing import pick_device
+from probe.roles import VAL
 from probe.solvers import SOLVERS
 from probe.solvers.grouped import AHEAD, GroupSettings, train
 from probe.solvers.members import Member, members_of
@@ -59,8 +60,8 @@ def probe_groups(root: Root, config: ProbeConfig, label: str, features: str, num
     parts, classes, overlap = open_parts(root, config, blocks, device)
     if config.select == "ood_val" and "ood_val" not in parts:
         raise BadValue(
-            f"--select ood_val: {config.dataset}/{config.val} has no group that does not train; name the groups, "
-            f"--group {parse_group(config.group or '').column}=TRAIN:TUNE:TEST, or take --select id_val"
+            f"--select ood_val: {config.dataset}/{config.val or VAL} has no group that does not train; name the "
+            f"groups, --group {parse_group(config.group or '').column}=TRAIN:TUNE:TEST, or take --select id_val"
         )
     members = _members(config)
     splits = {role: part.split for role, part in parts.items()}

@@ -141,7 +141,11 @@ def _table(rows: Sequence[dict[str, Any]]) -> Table:
         ])  # fmt: skip
     counts = {state: sum(row["state"] == state for row in rows) for state in dict.fromkeys(r["state"] for r in rows)}
     return Table(
-        header=[*shown, "A", "B", "B - A", "state", "what else changed"],
+        header=[*shown, "A, %", "B, %", "B - A, points", "state", "what else changed"],
         rows=body,
-        notes=[", ".join(f"{count} {state}" for state, count in counts.items()) or "nothing to compare"],
+        notes=[
+            "the states take both intervals as independent; results on the same images are not, and no interval of a "
+            "single result tests a difference",
+            ", ".join(f"{count} {state}" for state, count in counts.items()) or "nothing to compare",
+        ],
     )

@@ -22,7 +22,7 @@ PROBE_DEFAULTS = {
 }
 FEWSHOT_DEFAULTS: dict[str, Any] = {
     "transform": "none", "centre": None, "crossing": None, "apart": None, "classes": [], "queries": 15,
-    "read_episodes": None, "neighbours": 1, "weight_decay": None,
+    "read_episodes": None, "neighbours": 1, "weight_decay": None, "allow_duplicates": False,
 }  # fmt: skip
 
 

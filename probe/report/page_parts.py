@@ -192,7 +192,7 @@ def about(store: str, results: Sequence[Result], skipped: Skipped) -> str:
     facts = {
         "Accuracy": "share of the test samples that are right, or the mean over episodes, in per cent",
         "Interval": "95 %: Student's over runs with other seeds; of one run Wilson's over its samples, or normal over "
-        "its episodes",
+        "its episodes, which draw from the same images again and again: of new images and classes it says nothing",
         "Best": "of each dataset, target, split and setting the highest accuracy on val; where no result has one, the "
         "words say that it is the highest on the scored split, and of how many. What was chosen on the test split "
         "(select=paper, select=oracle) is listed, and not named best beside others",

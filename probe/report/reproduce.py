@@ -24,6 +24,7 @@ _FEWSHOT: dict[str, tuple[str, Any]] = {
     "repeats": ("repeats", 1),
     "crossing": ("group", None),
     "apart": ("apart", None),
+    "allow_duplicates": ("allow-duplicates", False),
     "classifiers": ("classifier", "nearest"),
     "transform": ("transform", "none"),
     "centre": ("centre", None),
@@ -66,8 +67,9 @@ def _probe(record: Record) -> Iterator[str]:
     features = _as_made(record)
     row = f"{label}=" if label and label != features else ""
     yield from ("--features", row + features.partition(" (sub")[0])
+    unread = () if "vrex" in (config.get("objective") or ()) else ("penalty", "anneal")  # older records tell them
     for item in fields(ProbeConfig):
-        if item.name != "features":
+        if item.name not in ("features", *unread):
             yield from _flag(item.name.replace("_", "-"), config.get(item.name, item.default), item.default)
 
 

@@ -10,6 +10,7 @@ from probe.report.plots import WIDTH
 from probe.report.rows import Skipped
 from store.records import Record, read_records
 from store.root import Root
+from store.told import overlap_text
 
 MOST = 20
 """Backbones beyond which a matrix cannot be read."""
@@ -47,18 +48,20 @@ def _figures(record: Record) -> Iterator[Figure]:
     where = str(config["dataset"]) + (f", {target}" if target != "label" else "")
     if len(names) < 2:
         return
+    told = overlap_text(metrics.get("overlap") or {})
+    shared = "".join(f" Not apart: {text}." for text in told)
     for kind, (title, caption) in MATRICES.items():
         values = [[float(value) for value in row] for row in metrics["redundancy"][kind]]
         if len(names) <= MOST and [len(row) for row in values] == [len(names)] * len(names):
             side = min(9.0, 2.2 + 0.5 * len(names))
-            yield Figure(slug(kind, where), f"{title}, {where}", caption, drawings.matrix(names, values),
+            yield Figure(slug(kind, where), f"{title}, {where}", caption + shared, drawings.matrix(names, values),
                          (max(WIDTH, side + 1), side))  # fmt: skip
     order = sorted(range(len(found)), key=lambda i: -float(found[i]["shapley"]))[:MOST]
     bars = [_bar(found[i]["shapley"], *found[i]["shapley_interval"]) for i in order]
     yield Figure(
         slug("adds", where), f"What each backbone adds: {where}",
         f"Shapley value: points of top-1 on val that it adds to a concatenation, over {metrics['num_subsets']} "
-        "concatenations; bars: 95 % intervals.",
+        f"concatenations; bars: 95 % intervals.{shared}",
         drawings.values([names[i] for i in order], bars, "points of top-1 on val"),
         (WIDTH, 1.0 + 0.3 * len(order)),
     )  # fmt: skip

@@ -12,16 +12,16 @@ from probe.features import Block, column_ranges
 from probe.folds import held_fifth, stratified
 from probe.keep import cost
 from probe.probing import check_classes, check_same_backbones
+from probe.roles import find_roles
 from probe.search.grams import Grams, Rows
 from probe.search.normal import Source, assemble
 from probe.search.scores import Scored
 from probe.splits import Split, class_names, open_split
 from store.errors import BadValue
-from store.features import backbones
-from store.keys import dataset_name
 from store.overlap import check_apart, kept_together
 from store.root import Root
 from store.samples import Targets
+from store.source import check_source
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Candidates:
     """By role: train, val where there is one, test where it is asked for."""
     classes: tuple[str, ...]
     ranges: list[tuple[int, int]]
+    overlap: dict[str, int]
+    """Images that two splits share, where that is allowed: {"train/test": 3}."""
 
     @property
     def dims(self) -> list[int]:
@@ -49,7 +51,7 @@ class Candidates:
 def open_candidates(
     root: Root, config: ProbeConfig, blocks: list[Block], device: torch.device, *, test: bool
 ) -> Candidates:
-    """Where val is `none`, or the default without features, or train or test itself, a part of train takes its place.
+    """Where there is no val (`find_roles`), a part of train takes its place.
 
     Raises: BadValue: fewer than two candidates, steps that a Gram matrix does not hold, a test split that is trained
     on, more folds than samples; what opening raises.
@@ -61,24 +63,21 @@ def open_candidates(
         )
     if odd := [str(block) for block in blocks if block.steps not in ((), ("std",))]:
         raise BadValue(f"--features {odd[0]}: a search takes standardised blocks (the default), :raw and [low:high]")
-    if config.test == config.train:
-        raise BadValue(f"--test {config.test} is the split that heads are trained on: name one that is not")
-    roles = {"train": config.train}
-    lacking = config.val == ProbeConfig.val and not backbones(root, dataset_name(config.dataset), config.val)
-    if config.val not in ("none", config.train, config.test) and not lacking:
-        roles["val"] = config.val
-    if test:
-        roles["test"] = config.test
+    used = (config.train, config.test)
+    roles = find_roles(root, config.dataset, train=config.train, val=config.val, test=config.test, used=used)
+    if not test:
+        del roles["test"]
     first = [open_split(root, config, split, blocks, None, device) for split in roles.values()]
     classes = class_names([split.target for split in first])
     splits = {role: open_split(root, config, split, blocks, classes, device) for role, split in roles.items()}
     check_classes(splits, classes, config)
     check_same_backbones(splits)
-    check_apart({role: (one.x, one.rows) for role, one in splits.items()}, allowed=config.allow_duplicates)
+    check_source(root, config.dataset, {roles[role]: one.x for role, one in splits.items()})
+    overlap = check_apart({role: (one.x, one.rows) for role, one in splits.items()}, allowed=config.allow_duplicates)
     count = sum(len(split.rows) for role, split in splits.items() if role != "test")
     if config.select == "kfold" and config.folds > count:
         raise BadValue(f"--folds {config.folds}: there are {count} samples in train and val; at most so many folds")
-    return Candidates(blocks, splits, classes, column_ranges(splits["train"].x, blocks))
+    return Candidates(blocks, splits, classes, column_ranges(splits["train"].x, blocks), overlap)
 
 
 @dataclass(frozen=True)

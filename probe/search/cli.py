@@ -29,8 +29,9 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--target", default=default.target, help="target column to predict (%(default)s)")
     p.add_argument("--store", help="path or s3:// URL ($FEATURE_STORE or data/features)")
     p.add_argument("--records", metavar="DIR", help="another store for the record, heads and Gram blocks (--store)")
-    for split in ("train", "val", "test"):
+    for split in ("train", "test"):
         p.add_argument(f"--{split}", default=split, metavar="SPLIT", help=f"split to use as {split} (%(default)s)")
+    p.add_argument("--val", metavar="SPLIT", help="split to use as val (val, if there is one; none: a part of train)")
     p.add_argument(
         "--weight-decay", type=numbers, default=default.weight_decay, metavar="1e-2,1", help="grid of the ridge probe"
     )

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from probe.limits import check_numbers
+from probe.check import check_selection, check_val
+from probe.limits import check_choices, check_numbers
 from probe.solvers import SOLVERS
 from store.errors import BadValue, UnknownName
 
@@ -15,7 +16,8 @@ class SearchConfig:
     store: str | None = None
     """Path or s3://; None: $FEATURE_STORE or data/features."""
     train: str = "train"
-    val: str = "val"
+    val: str | None = None
+    """None: `val` where the dataset has it; `none`: a part of train."""
     test: str = "test"
     budget: int | None = None
     """Most candidates in a concatenation; None: all."""
@@ -43,3 +45,8 @@ class SearchConfig:
         if SOLVERS[self.solver].groups:
             raise BadValue(f"--solver {self.solver} is for group objectives, which a search has none of: take lbfgs")
         check_numbers(self)
+        check_choices(self, {"select": ("val", "kfold")})
+        check_selection(self.select, self.folds, SearchConfig.folds)
+        if self.test == self.train:
+            raise BadValue(f"--test {self.test} is the split that heads are trained on: name one that is not")
+        check_val(self.val, self.test)

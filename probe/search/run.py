@@ -165,6 +165,7 @@ def _summary(
         "num_samples": len(chance),
         "num_classes": len(found.classes),
         "chance": float(chance.mean()),
+        **({"overlap": found.overlap} if found.overlap else {}),
         "candidates": candidates,
         "subsets": rows,
         "best_per_size": worth.best_per_size(rows),

@@ -5,6 +5,7 @@ from typing import Any
 
 from probe.table import percent
 from store.tables import text_table
+from store.told import overlap_text
 
 UNITS = {"dim": ("columns", 1), "stored_bytes": ("MB stored", 1e6), "backbone_parameters": ("M parameters", 1e6),
          "backbone_flops_per_image": ("GFLOP an image", 1e9)}  # fmt: skip
@@ -24,7 +25,7 @@ def text(found: dict[str, Any]) -> str:
         f"{found['num_subsets']} concatenations of {len(found['candidates'])} candidates on {found['dataset']} "
         f"({how[found['how']]}); top-1 of a ridge probe on {found['num_samples']} {found['select']} samples, "
         f"{percent(found['chance'])} by the most frequent class",
-        _answer(found),
+        "\n".join([_answer(found), *(f"not apart: {text}" for text in overlap_text(found.get("overlap", {})))]),
         _candidates(found),
         _sizes(found),
         *_fronts(found),
@@ -129,8 +130,16 @@ def _confirmed(found: dict[str, Any]) -> str:
     table = text_table(["features", "ridge, val", f"{solver}, val", f"{solver}, test"], lines)
     agreement = found["rank_correlation"]
     if agreement is None:
-        return f"confirmed\n{table}"
-    return (
+        return f"confirmed\n{table}\nrank correlation: undefined of fewer than three, or where all are equal"
+    told = (
         f"confirmed\n{table}\nrank correlation of ridge and {solver} on val over these {agreement['num']}: "
         f"Spearman {agreement['spearman']:.3f}, Kendall {agreement['kendall']:.3f}"
     )
+    scores = [row["val_top1"] for row in found["confirmed"]]
+    low, high = found["subsets"][0]["val_top1_interval"]
+    if max(scores) - min(scores) < (high - low) / 2:
+        told += (
+            f"\nthese lie within {100 * (max(scores) - min(scores)):.2f} points by ridge, less than the "
+            f"{50 * (high - low):.2f} that the best is sure to: their order is mostly chance, so is that correlation"
+        )
+    return told

@@ -3,6 +3,7 @@
 A solver is a function `(data, settings) -> list[Fit]`; for group objectives it is `grouped.train`, run by probe/ood.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -137,6 +138,12 @@ class Fit:
     """What tells grid members apart beside the weight decay: lr, seed, k."""
     certificate: Mapping[str, Any] = field(default_factory=dict)
     """What the solver can say about how well it solved the problem."""
+
+
+def grid_size(name: str, settings: Settings) -> int:
+    """How many members the grid has."""
+    grids = {"weight_decay", "lr", "seeds", "k"} & set(SOLVERS[name].reads)
+    return math.prod(len(getattr(settings, grid)) for grid in grids)
 
 
 def solve(name: str, data: Any, settings: Settings) -> list[Fit]:

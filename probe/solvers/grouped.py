@@ -39,6 +39,14 @@ class GroupSettings:
     checks: int = 10
     """How often `check` is called: after each of so many equal parts of the epochs, or after each epoch."""
 
+    def __post_init__(self) -> None:
+        """Raise `BadValue` for numbers that no training could use."""
+        for name, value in (("epochs", self.epochs), ("batch", self.batch), ("checks", self.checks)):
+            if value is not None and value < 1:
+                raise BadValue(f"--{name} {value}: at least 1")
+        if self.batch is not None and self.batch % PER_BATCH:
+            raise BadValue(f"--batch {self.batch}: half of it is of each of {PER_BATCH} groups, so it must be even")
+
 
 Check = Callable[[int, Heads], None]
 
@@ -99,12 +107,9 @@ def train(
 
     Args:
         group_N: (data.total,) int64 below num_groups, the group at every position; each group has a row.
-    Raises: BadValue: an odd batch.
     """
     heads = Heads(data, members)
     sgd = _Sgd(heads, members, num_groups)
-    if settings.batch is not None and settings.batch % PER_BATCH:
-        raise BadValue(f"--batch {settings.batch}: half of it is of each of {PER_BATCH} groups, so it must be even")
     apart = [data.take(np.flatnonzero(group_N == g)) for g in range(num_groups)] if settings.batch is None else []
     due = {round(settings.epochs * (i + 1) / settings.checks) for i in range(settings.checks)} - {0}
     for epoch in range(1, settings.epochs + 1):

@@ -42,7 +42,7 @@ def as_set(chunk: Chunk) -> EpisodeSet:
     """The episodes of a made chunk as the command has them."""
     rows = (part.numpy().reshape(len(part), chunk.way, -1) for part in (chunk.support_En, chunk.query_Em))
     batch = Episodes(*rows, np.zeros((len(chunk.number_E), chunk.way), np.int32), chunk.number_E)
-    return EpisodeSet(str(chunk.way), str(chunk.shot), 15, 1, (batch,))
+    return EpisodeSet(str(chunk.way), str(chunk.shot), 15, 1, (batch,), chunk.way)
 
 
 def score(name: str, chunk: Chunk, drawn: EpisodeSet) -> np.ndarray:

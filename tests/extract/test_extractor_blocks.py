@@ -65,7 +65,7 @@ def test_short_splits_have_several_blocks_and_what_began_in_others_goes_on_in_th
     monkeypatch.setattr("store.writer.FEWEST_ROWS", 4)
     before, after = (config(pictures, tmp_path, block_rows=rows, backbone=("pixels",)) for rows in (40, None))
     images = open_dataset(f"folder:{pictures}", "train")
-    ((_, (seen,)),) = extractor.work(before)
+    ((_, (seen,)),) = extractor.work(open_root(tmp_path), before)
     assert extractor.open_writer(open_root(tmp_path), before, images, seen).choices
     made = run(replace(after, backbone=("pixels", NET)))
     assert [(row.extracted, row.state) for row in made] == [(40, "extracted")] * 2

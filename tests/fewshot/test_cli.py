@@ -247,3 +247,30 @@ def test_more_errors(stored):
         assert str(error.value).startswith(text)
     with pytest.raises(BadValue, match="give --features A,B,C"):
         main(["--store", stored.url])
+
+
+def test_flags_that_contradict_each_other_or_say_nothing(stored, tmp_path):
+    file = ("--read-episodes", str(tmp_path / "e.npz"))
+    for args, text in (
+        ((*file, "--write-episodes", "x.npz"), "--read-episodes and --write-episodes: nothing is drawn"),
+        ((*file, "--ways", "3"), "--ways: the episodes of --read-episodes have their own"),
+        ((*file, "--group", "style=a:b"), "--group: the episodes of --read-episodes have their own"),
+        ((*file, "--repeats", "2"), "--repeats: the episodes of"),
+        (("--neighbours", "3"), "--neighbours is for --classifier knn: to nearest it says nothing"),
+        (
+            ("--classifier", "knn,baseline", "--weight-decay", "1"),
+            "--weight-decay is for --classifier logistic and ridge",
+        ),
+        (("--compare", "a", "a"), "--compare a a: both are the same"),
+        (("--centre", "train"), "--centre train belongs to --transform cl2n"),
+    ):
+        with pytest.raises(BadValue, match=text):
+            main(["--store", stored.url, "--features", "a", *args])
+
+
+def test_episodes_from_a_file_have_the_classes_of_the_file(stored, capsys, tmp_path):
+    path, flags = str(tmp_path / "e.npz"), ["--features", "b", "--json"]
+    run(stored, capsys, *flags, "--ways", "2", "--episodes", "5", "--target", "label", "--write-episodes", path)
+    assert json.loads(run(stored, capsys, *flags, "--read-episodes", path))["target"] == "label"
+    with pytest.raises(BadValue, match=r"--target subcategory: the episodes of .* are of classes by 'label'"):
+        main(["--store", stored.url, *flags, "--target", "subcategory", "--read-episodes", path])

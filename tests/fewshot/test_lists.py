@@ -58,9 +58,28 @@ def test_apart_with_groups_pairs_the_same_thing_in_both(pool):
 
 def test_apart_alone_keeps_one_image_of_each_value(pool):
     lists = class_lists(pool, pool.target(), apart="emoji", seed=3)
-    assert lists.support.sizes.tolist() == [2, 11, 5, 16, 5]
-    emoji = [set((np.array(listed(lists.support, i)) // 2).tolist()) for i in range(5)]
-    assert [len(values) for values in emoji] == lists.support.sizes.tolist()
+    assert sorted(lists.support.flat // 2) == list(range(35)), "whatever its class: four emoji are of two classes"
+    assert lists.support.sizes.sum() == 35
+
+
+def test_apart_with_groups_uses_a_value_of_two_classes_for_one_of_them(root, make_set):
+    """Ten patients, each with an image of either class in either group."""
+    image = np.arange(40)
+    targets = {"label": image % 2, "style": image // 2 % 2, "patient": image // 4}
+    make_set(np.ones((40, 2)), targets, classes={"style": STYLES})
+    pool = open_pool(root, "toy", ["train"], ["a"])
+    lists = class_lists(pool, pool.target(), crossing=Crossing("style", "google", "twitter"), apart="patient")
+    assert sorted(lists.support.flat // 4) == sorted(lists.query.flat // 4) == list(range(10))
+    assert np.array_equal(lists.support.flat + 2, lists.query.flat)
+    assert (lists.support.sizes > 0).all()
+
+
+def test_rows_without_a_value_stand_for_themselves(root, make_set):
+    targets = {"label": np.zeros(12, int), "unit": np.array([0, 0, 0, 1, 1, 1] + 6 * [-1])}
+    make_set(np.ones((12, 2)), targets, classes={"label": ["x", "y"], "unit": ["u", "v"]})
+    pool = open_pool(root, "toy", ["train"], ["a"])
+    lists = class_lists(pool, pool.target(), apart="unit")
+    assert lists.support.sizes.tolist() == [8, 0]
 
 
 def test_small_classes_are_named_and_left_out(pool, caplog):

@@ -2,8 +2,9 @@
 
 import pytest
 
-from probe.check import check
 from probe.config import ProbeConfig
+from probe.search.config import SearchConfig
+from probe.solvers.grouped import GroupSettings
 from store.errors import BadValue
 
 GROUPED = {"objective": ("erm",), "group": "style", "solver": "balanced"}
@@ -27,12 +28,29 @@ GROUPED = {"objective": ("erm",), "group": "style", "solver": "balanced"}
         ({"test": "train"}, "--test train is the split that heads are trained on"),
         ({"solver": "ridge", "shard": "classes"}, "--shard classes: heads of lbfgs and sgd can be shared out"),
         (GROUPED | {"test_dataset": "another"}, "--test-dataset is for plain probing: with --objective"),
+        ({"folds": 3}, "--folds 3 is of --select kfold: to --select val it says nothing"),
+        ({"folds": 3, "select": "oracle"}, "--folds 3 is of --select kfold: to --select oracle it says nothing"),
+        ({"id_val": "mine"}, "--id-val mine is for --objective"),
+        ({"group": "site=a:b"}, "--group site=a:b: which groups train, tune and test is for --objective"),
+        ({"val": "held", "test": "held"}, "--val held is the split that is scored"),
+        ({"sub": True, "solver": "knn"}, "--sub averages linear heads, not those of knn"),
+        ({"sub": True, "solver": "cosine"}, "--sub averages linear heads, not those of cosine"),
+        ({"sub": True, "solver": "sgd", "average": ("x",)}, "--sub trains a head for each block, --average starts"),
+        ({"memory": 1, "precision": "bfloat16"}, "--precision bfloat16 keeps the logits of every row"),
+        ({"select": "best"}, "unknown --select 'best'.*one of val, kfold, paper, oracle, id_val, ood_val"),
+        ({"solver": "sgd", "batch_norm": "on"}, "unknown --batch-norm 'on'.*one of affine, plain, none"),
+        ({"precision": "float16"}, "unknown --precision 'float16'; nearest: bfloat16, float32"),
+        (GROUPED | {"batch": 7}, "--batch 7: half of it is of each of 2 groups"),
+        (GROUPED | {"folds": 3}, "--folds 3 is of --select kfold"),
+        (GROUPED | {"select": "oracle"}, "--select oracle chooses without groups; take id_val or ood_val"),
+        (GROUPED | {"predictions": True}, "goes without --views, --sub, --average and --predictions"),
+        (GROUPED | {"objective": ("erm", "groupdro"), "anneal": (5,)}, "--anneal is of --objective vrex"),
         (GROUPED | {"sub": True}, "--objective erm goes without --views, --sub, --average and --predictions"),
     ],
 )
 def test_what_no_run_could_use(options, says) -> None:
     with pytest.raises(BadValue, match=says):
-        check(ProbeConfig(features=("a",), **options))
+        ProbeConfig(features=("a",), **options)
 
 
 @pytest.mark.parametrize(
@@ -50,10 +68,37 @@ def test_what_no_run_could_use(options, says) -> None:
 )
 def test_an_option_that_the_solver_does_not_read(solver, options, says) -> None:
     with pytest.raises(BadValue, match=says):
-        check(ProbeConfig(features=("a",), solver=solver, **options))
+        ProbeConfig(features=("a",), solver=solver, **options)
 
 
 def test_what_a_solver_reads_passes() -> None:
-    check(ProbeConfig(features=("a",), solver="sgd", lr=(0.1,), seeds=(0, 1), epochs=3, batch=1, batch_norm="none"))
-    check(ProbeConfig(features=("a",), solver="knn", k=(3,), temperature=0.1))
-    check(ProbeConfig(features=("a",), test="train", test_dataset="another"))
+    ProbeConfig(features=("a",), solver="sgd", lr=(0.1,), seeds=(0, 1), epochs=3, batch=1, batch_norm="none")
+    ProbeConfig(features=("a",), solver="knn", k=(3,), temperature=0.1)
+    ProbeConfig(features=("a",), test="train", test_dataset="another")
+    ProbeConfig(features=("a",), select="kfold", folds=3)
+    ProbeConfig(features=("a",), val="train")
+    ProbeConfig(features=("a",), val="test", test_dataset="another")
+    ProbeConfig(features=("a",), **GROUPED | {"group": "site=a:b", "id_val": "mine", "batch": 8})
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"folds": 3}, "--folds 3 is of --select kfold"),
+        ({"test": "train"}, "--test train is the split that heads are trained on"),
+        ({"val": "held", "test": "held"}, "--val held is the split that is scored"),
+        ({"select": "oracle"}, "unknown --select 'oracle'"),
+        ({"solver": "balanced"}, "--solver balanced is for group objectives"),
+        ({"seed": -1}, "--seed -1: at least 0"),
+    ],
+)
+def test_what_no_search_could_use(options, says) -> None:
+    with pytest.raises(BadValue, match=says):
+        SearchConfig(features="a,b", **options)
+
+
+@pytest.mark.parametrize(("options", "says"), [({"epochs": 0}, "--epochs 0"), ({"batch": 3}, "--batch 3: half of it"),
+                                               ({"batch": 0}, "--batch 0"), ({"checks": 0}, "--checks 0")])  # fmt: skip
+def test_what_no_training_by_groups_could_use(options, says) -> None:
+    with pytest.raises(BadValue, match=says):
+        GroupSettings(**{"epochs": 1, "batch": 2} | options)

@@ -59,3 +59,23 @@ def test_a_pickle_in_a_head_is_refused(root) -> None:
     root.put("heads/evil.npz", buffer.getvalue())
     with pytest.raises(FormatError, match="is not a head"):
         predict_split(root, "evil")
+
+
+def test_what_the_head_was_trained_on_is_said(root, stored, capsys, caplog) -> None:
+    row = row_of(capsys, "--features", "a", "--store", stored)
+    assert "trained_on" not in predict_split(root, row["head"])
+    assert caplog.text == ""
+    for split, count in (("train", 200), ("val", 60)):
+        assert main(["--head", row["head"], "--store", stored, "--split", split, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["trained_on"] == {f"openmoji/{split}": count}
+        assert f"{count} of these {count} images are among openmoji/{split}, which this head was trained" in caplog.text
+
+
+def test_the_same_images_under_another_name_are_what_it_was_trained_on(root, make_set, capsys) -> None:
+    rng = np.random.default_rng(0)
+    for split, images_N in (("train", np.arange(60)), ("test", np.arange(60, 90)), ("new", np.r_[:5, 100:120])):
+        y_N = np.arange(len(images_N)) % 3
+        x_ND = (np.eye(3)[y_N] + rng.normal(size=(len(y_N), 3))).astype(np.float32)
+        make_set(x_ND, {"label": y_N}, dataset="openmoji", split=split, images_N=images_N)
+    row = row_of(capsys, "--features", "a", "--store", root.url)
+    assert predict_split(root, row["head"], split="new")["trained_on"] == {"openmoji/train": 5}

@@ -164,11 +164,14 @@ def test_nothing_behind_a_link_is_removed(root, tmp_path) -> None:
     assert (outside / "deep" / "file").read_bytes() == b"theirs"
 
 
-def test_a_link_that_leads_nowhere_is_not_listed(root) -> None:
+@pytest.mark.parametrize("to", ["loop", "nothing"])
+def test_a_link_that_leads_nowhere_is_listed_and_cannot_be_read(root, to) -> None:
     root.put("a/one", b"1")
-    root.path("a/loop").symlink_to("loop")
-    root.path("a/gone").symlink_to("nothing")
-    assert root.list("a") == {"one": 1}
+    root.path("a/loop").symlink_to(to)
+    assert root.list("a") == {"one": 1, "loop": len(to)}, "as an object, so that it can be told"
+    assert root.size("a/loop") is None
+    with pytest.raises(FileNotFoundError):
+        root.get("a/loop")
 
 
 def test_the_newest_object_lies_anywhere_below(any_root) -> None:

@@ -83,11 +83,37 @@ def test_cifar_comes_through_torchvision(
     with pytest.raises(BadValue, match=r"dataset cifar10 could not be fetched into .*corrupted"):
         fetch_missing(("cifar10",), root)  # not the published checksum
     monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
-    monkeypatch.setattr(CIFAR10, "_check_integrity", lambda self: (Path(self.root) / self.base_folder).is_dir())
-    monkeypatch.setattr(CIFAR10, "_load_meta", lambda self: None)
     fetch_missing(("cifar10",), root)
     assert len(open_dataset("cifar10", "test", root).samples) == 20
+    assert sorted(path.name for path in (root / "cifar").iterdir()) == ["cifar-10-batches-py", archive.name]
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("how", ["flipped", "short", "link", "outside"])
+def test_an_archive_that_is_not_whole_or_not_safe_leaves_no_files(
+    how: str, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision.datasets import CIFAR100
+
+    source, place = make("cifar100") / "cifar/cifar-100-python", tmp_path / "root/cifar"
+    place.mkdir(parents=True)
+    archive = place / "cifar-100-python.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for name in ("meta", "test") if how == "short" else ("meta", "test", "train"):
+            tar.add(source / name, f"cifar-100-python/{name}")
+        if how in ("link", "outside"):
+            extra = tarfile.TarInfo("../evil" if how == "outside" else "evil")
+            extra.type, extra.linkname = (tarfile.SYMTYPE, "/etc/passwd") if how == "link" else (tarfile.REGTYPE, "")
+            tar.addfile(extra)
+    data = bytearray(archive.read_bytes())
+    if how == "flipped":
+        data[len(data) // 2] ^= 1
+        archive.write_bytes(data)
+    monkeypatch.setattr(CIFAR100, "tgz_md5", hashlib.md5(data).hexdigest())
+    with pytest.raises(BadValue, match=rf"{archive}: "):
+        fetch_missing(("cifar100",), tmp_path / "root")
+    assert [path.name for path in place.iterdir()] == [archive.name]
+    assert not is_present("cifar100", tmp_path / "root")
 
 
 def test_what_needs_a_login_says_where_it_is(tmp_path: Path) -> None:

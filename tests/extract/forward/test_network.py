@@ -1,5 +1,8 @@
+import ctypes
 import logging
+import warnings
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from torch import nn
 
 from extract.datasets.common import Images
 from extract.forward.network import Network
+from extract.forward.taps import OWN
 from extract.images.recipes import RECIPES
 from extract.loading import Loaded
 from store.errors import BadValue
@@ -81,3 +85,60 @@ def test_the_fallback_keeps_folding_unless_that_was_wrong(
     forward = net.ready(images(), PIXELS)
     assert net.errors[0]["cosine"] == 1.0
     assert getattr(forward.net, "folded", 0) == folded
+
+
+class Views(nn.Module):
+    """A user's network that counts on how its maps lie in memory: `view`, or a pointer that is given away."""
+
+    def __init__(self, by_pointer: bool) -> None:
+        super().__init__()
+        self.by_pointer = by_pointer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert type(x) is torch.Tensor
+        assert not x.is_meta
+        if not self.by_pointer:
+            return x.view(len(x), -1)
+        flat = (ctypes.c_float * x.numel()).from_address(x.data_ptr())
+        return torch.from_numpy(np.ctypeslib.as_array(flat).reshape(len(x), -1).copy())
+
+
+@pytest.mark.parametrize("by_pointer", [True, False])
+def test_a_users_network_may_count_on_the_order_of_memory(by_pointer: bool) -> None:
+    net = Network(lambda: replace(loaded(), filled=partial(Views, by_pointer)), CPU, "fp32")
+    forward = net.ready(images(), PIXELS)
+    assert net.errors[0]["cosine"] == pytest.approx(1)
+    assert forward.layout == torch.contiguous_format
+    assert net.cost(PIXELS) == {"parameters": 0}
+    tapped = Network(lambda: replace(loaded(), filled=partial(Views, by_pointer)), CPU, "fp32", [OWN, OWN])
+    assert tapped.ready(images(), PIXELS).dim == 2 * 768
+
+
+class Picky(nn.Module):
+    """Takes one image at a time."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.reshape(1, 768)
+
+
+def test_what_fails_in_a_users_network_is_told() -> None:
+    net = Network(lambda: replace(loaded(), filled=Picky), CPU, "auto")
+    with pytest.raises(BadValue, match=r"fragile, given 16 images, failed in line \d+ of .*: RuntimeError"):
+        net.ready(images(), PIXELS)
+
+
+def test_a_script_module_is_a_network(caplog: pytest.LogCaptureFixture) -> None:
+    made = nn.Sequential(nn.Conv2d(3, 48, 4, 4), nn.BatchNorm2d(48), nn.Flatten())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scripts = [torch.jit.script(made), torch.jit.trace(made.eval(), torch.zeros(2, 3, 16, 16))]
+        scripts.append(torch.jit.freeze(scripts[0].eval()))
+    want = made.state_dict()
+    for script in scripts:
+        net = Network(lambda script=script: replace(loaded(), filled=lambda: script), CPU, "fp32")  # type: ignore[misc]
+        assert net.ready(images(), PIXELS).layout == torch.contiguous_format
+        assert net.errors[0]["cosine"] == pytest.approx(1)
+        assert not any(parameter.requires_grad for parameter in net.loaded.net.parameters())
+        for key, value in script.state_dict().items():
+            assert torch.equal(value, want[key])
+    assert caplog.text == ""

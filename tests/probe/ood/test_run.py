@@ -215,3 +215,25 @@ def test_rows_of_several_initialisations() -> None:
     for text in ("CAT2=", "=a", ";"):
         with pytest.raises(BadValue, match="write a,b or LABEL=a,b;c,d"):
             parse_row(text)
+
+
+def test_images_on_two_sides_are_refused_or_told(root, make_set, capsys) -> None:
+    rng = np.random.default_rng(0)
+    for split, images_N in (("train", np.arange(120)), ("val", np.arange(120, 160)), ("test", np.r_[:4, 200:236])):
+        y_N, hospital_N = np.arange(len(images_N)) % 2, np.arange(len(images_N)) // 2 % 2 + (split != "train")
+        hospital_N[0] = 4
+        x_ND = rng.normal(size=(len(y_N), 4))
+        targets = {"label": y_N, "hospital": hospital_N}
+        make_set(x_ND, targets, dataset="camelyon17", split=split, images_N=images_N, classes=CLASSES)
+    argv = [*ARGV, "--features", "a", "--store", root.url, "--objective", "erm"]
+    with pytest.raises(BadValue, match=r"4 of 40 images of camelyon17/test \(test\) stand in camelyon17/train"):
+        main(argv)
+    assert main([*argv, "--allow-duplicates"]) == 0
+    told = capsys.readouterr().out
+    assert "a: 4 images of train and test are the same" in told
+    assert "worst group: of those with 10 or more" in told
+    (record,) = read_records(root, "probe")
+    assert record.metrics["overlap"] == {"train/test": 4}
+    for found in record.metrics["tunings"].values():
+        assert found["samples_per_group"]["4"] == 1
+        assert found["worst_group"] in ("1", "2"), "not the hospital of one image"

@@ -102,3 +102,37 @@ def test_over_seeds_the_mean_of_validation_counts(root, probed) -> None:
         write_record(root, probed("a", 0.9, val_top1=a, seed=seed))
         write_record(root, probed("b", 0.5, val_top1=b + 0.1, seed=seed))
     assert the_best(lines_of(root)).get("features") == "b"
+
+
+def test_what_splits_share_stands_below_the_table_and_on_the_page(root, probed, capsys) -> None:
+    write_record(root, probed("a", 0.9, overlap={"train/test": 3}))
+    write_record(root, probed("b", 0.5))
+    told = "3 images of train and test are the same, or of one unit"
+    for form in ("text", "markdown", "latex"):
+        assert main(["--store", root.url, "--format", form]) == 0
+        assert f"a: {told}" in capsys.readouterr().out
+    html = page("s", read_results(root, []), [], [])
+    assert f"<b>Not apart:</b> {told}" in html
+    assert html.count(told) == 3, "the answer, the table, the facts of the run"
+
+
+def test_of_how_many_classes_episodes_are(root, fewshot, capsys) -> None:
+    record = fewshot({"a": 0.3, "a,b": 0.4})
+    for result in record.metrics["results"]:
+        result["classes"] = 12 if result["shots"] == "1" else 9
+    write_record(root, record)
+    assert main(["--store", root.url]) == 0
+    told = "classes that episodes are drawn from: 12 (5-way 1-shot); 9 (5-way 5-shot)"
+    assert told in capsys.readouterr().out
+    html = page("s", read_results(root, []), [], [])
+    assert "5-way 1-shot · of 12 classes" in html
+    assert "5-way 5-shot · of 9 classes" in html
+
+
+def test_records_of_before_are_read_with_the_same_rule_for_the_worst_group(root, probed) -> None:
+    found = {"group": "site", "per_group": {"P028": 0.0, "x": 0.7, "y": 0.8}, "worst_group": "P028",
+             "worst_group_accuracy": 0.0, "samples_per_group": {"P028": 1, "x": 40, "y": 9}}  # fmt: skip
+    write_record(root, probed("a", 0.5, **found, num_classes=3))
+    (result,) = read_results(root, [])
+    assert [result.get(f"worst_group{rest}") for rest in ("", "_accuracy", "_n")] == ["x", 0.7, 40]
+    assert result.get("top5") is None, "of three classes"

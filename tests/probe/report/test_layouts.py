@@ -99,7 +99,8 @@ def test_repeats_by_other_networks_and_the_best_of_several(root, probed, fewshot
 
 
 def test_objectives_do_not_stand_in_for_each_other(root, probed) -> None:
-    record = probed("a,b", 0.7, objective=("vrex",), solver="balanced", label="CAT2", dataset="camelyon17")
+    record = probed("a,b", 0.7, objective=("vrex",), group="hospital", solver="balanced", label="CAT2",
+                    dataset="camelyon17")  # fmt: skip
     tuned = {"top1": 0.7, "top1_std": 0.03, "runs": [{}] * 5}
     metrics = {**record.metrics, "objective": "vrex", "tunings": {"iid": tuned}}
     write_record(root, Record(**{**vars(record), "metrics": metrics}))

@@ -73,7 +73,7 @@ def test_fewshot(fewshot, settings) -> None:
 
 
 def test_extract(probed) -> None:
-    words = shlex.split(commands(probed("a,b", 0.5, dataset="folder:/data/my pets", views=2))[0])
+    words = shlex.split(commands(probed("a,b", 0.5, dataset="folder:/data/my pets", solver="sgd", views=2))[0])
     assert words[:3] == ["python", "-m", "extract"]
     options = extract_parser().parse_args(words[3:])
     assert options.backbone == ("a", "b") or options.backbone == "a,b" or list(options.backbone) == ["a", "b"]

@@ -94,6 +94,21 @@ def test_what_a_search_says(stored, capsys, root) -> None:
     assert max(map(len, told.split("to probe the best")[0].splitlines()[1:])) < 120
 
 
+def test_images_on_two_sides_are_refused_or_told(root, make_set, capsys) -> None:
+    rng = np.random.default_rng(0)
+    for split, images_N in (("train", np.arange(90)), ("val", np.arange(90, 120)), ("test", np.r_[:4, 200:230])):
+        y_N = np.arange(len(images_N)) % 3
+        for name in "ab":
+            x_ND = rng.normal(size=(len(y_N), 4))
+            make_set(x_ND, {"label": y_N}, dataset="openmoji", split=split, backbone=name, images_N=images_N)
+    argv = ["--features", "a,b", "--store", root.url]
+    with pytest.raises(BadValue, match=r"4 of 34 images of openmoji/test \(test\) stand in openmoji/train"):
+        main(argv)
+    assert found(capsys, *argv, "--allow-duplicates")["overlap"] == {"train/test": 4}
+    assert main([*argv, "--allow-duplicates"]) == 0
+    assert "not apart: 4 images of train and test are the same" in capsys.readouterr().out
+
+
 def test_long_concatenations_are_told_by_number(stored, capsys, monkeypatch) -> None:
     monkeypatch.setattr("probe.search.table.WIDE", 10)
     assert main(["--features", "run*,wide", "--store", stored, "--confirm", "3"]) == 0
