@@ -4,10 +4,13 @@ Files, addresses and names: TjuJianyu/RRL README.md, download_checkpoint.md and 
 docs/adding-a-backbone.md.
 """
 
+import fnmatch
+
 from extract.backbone import Backbone
 from extract.models.architectures import ARCHITECTURES, find_architecture
 from extract.models.own_code import split_path
 from extract.weights.table import Weights
+from store.braces import expand_braces
 from store.errors import BadValue, UnknownName
 
 FAIR = "https://dl.fbaipublicfiles.com/"
@@ -210,6 +213,31 @@ FAMILIES: dict[str, str] = {
     "MODULE:FUNCTION": "your own: FUNCTION() returns a torch module, (B, 3, H, W) -> (B, D); from elsewhere: "
     "FOLDER/MODULE:FUNCTION",
 }
+
+
+def list_backbones(text: str, backbones: str | None = None) -> tuple[str, ...]:
+    """The names of a list such as `a,b{0..2}:layer3,c*`; * and ? stand for names of the table and of what was trained.
+
+    Raises BadValue: braces that do not close, a pattern for what no table lists; UnknownName: one that fits nothing.
+    """
+    from extract.trained import trained_names
+
+    found: dict[str, None] = {}
+    for name in expand_braces(text):
+        base, colon, rest = name.partition(":")
+        if not set(name) & set("*?"):
+            found[name] = None
+            continue
+        if set(rest) & set("*?"):
+            raise BadValue(
+                f"backbone {name!r}: * and ? stand for names of the list alone, name these one by one; {LIST}"
+            )
+        known = (*BACKBONES, *trained_names(backbones))
+        hits = fnmatch.filter(known, base)
+        if not hits:
+            raise UnknownName("backbone", base, known, LIST)
+        found |= dict.fromkeys(f"{hit}{colon}{rest}" for hit in hits)
+    return tuple(found)
 
 
 def find_backbone(name: str, backbones: str | None = None) -> Backbone:

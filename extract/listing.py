@@ -23,8 +23,8 @@ def backbone_table(backbones: str | None = None, *, as_json: bool = False) -> st
             name,
             row.arch,
             row.dim,
-            round(COSTS[row.arch].params / 1e6, 1),
-            round(COSTS[row.arch].gmacs, 1),
+            round(cost.params / 1e6, 1) if (cost := COSTS.get(row.arch)) else None,
+            round(cost.gmacs, 1) if cost else None,
             row.recipe,
             row.note,
         )
@@ -39,7 +39,8 @@ def backbone_table(backbones: str | None = None, *, as_json: bool = False) -> st
     more = "\n".join(f"{name}: {what}" for name, what in (FAMILIES | inside).items())
     trained = trained_names(backbones)
     here = f"\n\ntrained here: {', '.join(trained)}" if trained else ""
-    return f"{text_table(header, rows)}\n\n{more}{here}"
+    table = text_table(header, [["" if cell is None else cell for cell in row] for row in rows])
+    return f"{table}\n\n{more}{here}"
 
 
 def dataset_rows(data_root: str) -> list[dict[str, Any]]:
