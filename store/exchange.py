@@ -15,7 +15,8 @@ from store.concat import open_features
 from store.errors import BadFeatures, BadValue, UserError
 from store.features import FeatureSet
 from store.fingerprint import IMPORTED, Fingerprint
-from store.foreign import READERS, reading
+from store.foreign import reading
+from store.foreign_files import READERS
 from store.formats import PORTION, array_name, names_name, write_arrays
 from store.inventory import find_sets
 from store.joining import Part, parts

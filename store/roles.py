@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from store.errors import BadValue, UnknownName
-from store.foreign import NAMES_FILE, NUMBER, OTHER, TEXT, Column, check_written, read_columns, reading
+from store.foreign import NUMBER, OTHER, TEXT, Column, reading
+from store.foreign_files import NAMES_FILE, read_columns
+from store.foreign_hdf5 import check_written
 from store.formats import column_of, names_name
 from store.samples import Targets
 from store.values import as_sizes, as_targets, as_texts, read_labels
