@@ -27,6 +27,7 @@ from store.root import Root, check_room
 from store.runtime import Progress
 from store.sample_files import load_samples, samples_folder, save_samples
 from store.samples import Samples, Targets
+from store.source import check_source
 from store.target_kinds import warn_of_no_classes
 from store.writer import CONTENT_BYTES, DTYPES, FeatureWriter
 
@@ -243,6 +244,7 @@ def export_file(
     if path.suffix.lower() not in READERS:
         raise BadValue(f"{path}: the format is told by the suffix, one of {', '.join(READERS)}")
     x = open_features(root, dataset, split, names)
+    check_source(root, dataset, {split: x})
     kinds = {part.manifest.dtype for part in x.parts}
     kind = np.dtype(_pick_dtype(np.dtype(kinds.pop() if len(kinds) == 1 else "float32"), dtype))
     samples = x.samples

@@ -1,5 +1,6 @@
 """The world changes between two commands: images are added, moved, replaced."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import extract.cli
 import store.cli
 from extract import extractor
 from store import open_features
@@ -51,6 +53,8 @@ def test_copied_rows_are_those_that_the_network_gives(world: World, tmp_path: Pa
     for i in range(5):
         world.noise(f"train/b/later{i}.bmp")
     (world.images / "train/a/0.bmp").rename(world.images / "train/c/moved.bmp")
+    out = world.call(extract.cli, "--backbone", NET, "--dataset", world.source, "--dry-run", "--json")
+    assert [(row["missing"], row["known"]) for row in json.loads(out)] == [(32, 26)], "by name and size"
     assert world.extract(backbone=NET) == {"train": (5, 27)}
     fresh = World(tmp_path, world._capsys)
     fresh.store = tmp_path / "fresh"
