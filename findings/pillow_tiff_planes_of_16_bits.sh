@@ -13,7 +13,7 @@ import io
 
 import numpy as np
 import PIL
-import tifffile==2026.3.3
+import tifffile
 from PIL import Image
 
 grey = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
