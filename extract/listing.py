@@ -102,11 +102,21 @@ def relabelled_table(rows: Sequence["Relabelled"]) -> str:
 
 
 def plan_table(planned: Sequence["Planned"]) -> str:
+    header = ("dataset", "split", "backbone", "view", "to do", "copy", "images", "size", "seconds")
     rows = [
-        (p.dataset, p.split, p.backbone, p.view, p.missing, p.num_samples, bytes_text(p.bytes), f"{p.seconds:.0f}")
+        (
+            p.dataset,
+            p.split,
+            p.backbone,
+            p.view,
+            p.missing,
+            p.known,
+            p.num_samples,
+            bytes_text(p.bytes),
+            round(p.seconds),
+        )
         for p in planned
     ]
-    header = ("dataset", "split", "backbone", "view", "to do", "images", "size", "seconds")
     size, seconds = sum(p.bytes for p in planned), sum(p.seconds for p in planned)
     free = planned[0].free_bytes if planned else None
     room = "" if free is None else f", {bytes_text(free)} are free"

@@ -83,7 +83,10 @@ def _seen(root: Root, samples: Samples) -> Iterator[tuple[float, np.ndarray]]:
             if manifest.samples == samples.id and manifest.content not in told:
                 told.add(manifest.content)
                 features = FeatureSet(root, f"{key.folder}/{fingerprint}", manifest)
-                yield _time(manifest.provenance.get("created")), features.content.read(slice(None))
+                yield (
+                    _time(manifest.provenance.get("created")),
+                    features.content_hashes.view(np.uint8).reshape(len(samples), -1),
+                )
         for fingerprint in folders(root, key.folder):
             if fingerprint not in committed:
                 yield from _half_seen(root, f"{key.folder}/{fingerprint}", samples)

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ from store.concat import open_features
 from store.errors import BadFeatures, BadValue, UserError
 from store.features import FeatureSet
 from store.fingerprint import IMPORTED, Fingerprint
-from store.foreign import READERS, reading
+from store.foreign import reading
+from store.foreign_files import READERS
 from store.formats import PORTION, array_name, names_name, write_arrays
 from store.inventory import find_sets
 from store.joining import Part, parts
@@ -26,6 +27,7 @@ from store.root import Root, check_room
 from store.runtime import Progress
 from store.sample_files import load_samples, samples_folder, save_samples
 from store.samples import Samples, Targets
+from store.source import check_source
 from store.target_kinds import warn_of_no_classes
 from store.writer import CONTENT_BYTES, DTYPES, FeatureWriter
 
@@ -76,7 +78,7 @@ def import_file(
         samples = _with_targets(root, part, table, relabel=options.relabel)
         block = _blocks(table, x, part, dtype, options)
         planned.append((part, samples, block, _fingerprint(block, part, dtype)))
-    _check_once(root, dataset, [(part.samples.split, fingerprint) for part, _, _, fingerprint in planned])
+    _check_once(root, dataset, {part.samples.split: made for part, _, _, made in planned if not part.stored})
     made = [
         _write(root, path, FeatureKey(dataset, part.samples.split, backbone), samples, dim, block, fingerprint, options)
         for part, samples, block, fingerprint in planned
@@ -101,10 +103,10 @@ def _fingerprint(block: Block, part: Part, dtype: str) -> Fingerprint:
     )
 
 
-def _check_once(root: Root, dataset: str, made: list[tuple[str, Fingerprint]]) -> None:
-    """Raise `BadValue` where these very features are another split's already."""
+def _check_once(root: Root, dataset: str, made: Mapping[str, Fingerprint]) -> None:
+    """Raise `BadValue` where the features of a new split are another split's already."""
     for found in find_sets(root, dataset=dataset):
-        for split, fingerprint in made:
+        for split, fingerprint in made.items():
             weights = found.manifest.parts["weights"] if found.manifest else ""
             if found.key.split != split and weights == fingerprint.weights:
                 raise BadValue(
@@ -171,13 +173,11 @@ def _with_targets(root: Root, part: Part, table: Table, *, relabel: bool) -> Sam
 def _differing(ours: Targets, theirs: Targets, *, nameless: bool) -> np.ndarray:
     """Rows with a class in the file and another, or none, in the store; numbers may stand for the store's classes."""
     place = {name: i for i, name in enumerate(theirs.classes)}
-    by_name = np.array([*(place.get(name, -2) for name in ours.classes), -1])[ours.index]
-    differ = np.flatnonzero((ours.index >= 0) & (by_name != theirs.index))
-    if len(differ) and nameless:
-        numbers = np.array([*map(int, ours.classes), -1])[ours.index]
-        if not ((ours.index >= 0) & (numbers != theirs.index)).any():
-            return differ[:0]
-    return differ
+    readings = [[place.get(name, -2) for name in ours.classes]]
+    if nameless:
+        readings.append([int(name) for name in ours.classes])
+    found = [np.flatnonzero((ours.index >= 0) & (np.array([*one, -1])[ours.index] != theirs.index)) for one in readings]
+    return min(found, key=len)
 
 
 def _blocks(table: Table, x: Any, part: Part, dtype: str, options: ImportOptions) -> Block:
@@ -244,6 +244,7 @@ def export_file(
     if path.suffix.lower() not in READERS:
         raise BadValue(f"{path}: the format is told by the suffix, one of {', '.join(READERS)}")
     x = open_features(root, dataset, split, names)
+    check_source(root, dataset, {split: x})
     kinds = {part.manifest.dtype for part in x.parts}
     kind = np.dtype(_pick_dtype(np.dtype(kinds.pop() if len(kinds) == 1 else "float32"), dtype))
     samples = x.samples

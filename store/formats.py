@@ -12,7 +12,7 @@ from typing import IO
 
 import numpy as np
 
-from store.foreign import pyarrow
+from store.foreign_parquet import pyarrow
 from store.whole import written, written_together
 
 PORTION = 4096

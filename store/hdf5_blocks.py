@@ -15,7 +15,7 @@ import numpy as np
 from store.blocks import FILL, Blocks, Frame
 from store.errors import DamagedFeatures, FormatError
 from store.json_text import parse_json
-from store.root import Root
+from store.root import Root, repair_advice
 
 HEAD = 8192
 """Where the rows begin in a block's file."""
@@ -41,7 +41,7 @@ def open_blocks(root: Root, prefix: str) -> Blocks:
         shape, dtype, block_rows = tuple(map(int, meta["shape"])), np.dtype(meta["dtype"]), int(meta["block_rows"])
     except FileNotFoundError:
         root.check_there()
-        raise DamagedFeatures(f"{where} is missing: `python -m store verify --repair`, then extract again") from None
+        raise DamagedFeatures(f"{where} is missing: run {repair_advice(root)}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{where} is not an array of format 1: {error!r}") from error
 

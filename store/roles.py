@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from store.errors import BadValue, UnknownName
-from store.foreign import NAMES_FILE, NUMBER, OTHER, TEXT, Column, check_written, read_columns, reading
+from store.foreign import NUMBER, OTHER, TEXT, Column, reading
+from store.foreign_files import NAMES_FILE, read_columns
+from store.foreign_hdf5 import check_written
 from store.formats import column_of, names_name
+from store.habits import usual
 from store.samples import Targets
 from store.values import as_sizes, as_targets, as_texts, read_labels
 
@@ -79,14 +82,15 @@ def read_table(path: Path, *, labels: Path | None = None, ids: str | None = None
     sizes = as_sizes(path, _values(path, "sizes", columns["sizes"], count)) if "sizes" in columns else None
     by, others = _ids(path, columns, count, ids, used | {"sizes"}, splits)
     names = None if by is None else _id_texts(path, by, columns, count)
+    taken = sorted(used)
     used |= {by} if by else set()
     rest = [key for key in columns if key not in {*used, "sizes"}]
-    log.info("%s: features %s%s%s", path.name, name, _told(sorted(used), "with "), _told(rest, "not taken: "))
+    log.info(
+        "%s: features from %s, ids from %s%s%s", path.name, name, by or "the rows' numbers: they join only their like",
+        _told(taken, "with "), _told(rest, "not taken: "),
+    )  # fmt: skip
     numbered = names is None
     if names is None:
-        log.info(
-            "%s has no ids: its rows are named by their numbers, and join only sets of the same numbers", path.name
-        )
         names = [f"{row:0{len(str(count - 1))}d}" for row in range(count)]
     return Table(path, x, names, numbered, sizes, splits, targets, nameless, others)
 
@@ -174,7 +178,7 @@ def _splits(path: Path, columns: Mapping[str, Column], count: int, used: set[str
     if name is None:
         return None
     used.add(name)
-    return np.array([text or "" for text in as_texts(path, name, _values(path, name, columns[name], count))])
+    return np.array([usual(text or "") for text in as_texts(path, name, _values(path, name, columns[name], count))])
 
 
 def _ids(

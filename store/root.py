@@ -81,6 +81,13 @@ def store_flag(root: Root) -> str:
     return "" if root.url == default_root() else f" --store {shlex.quote(root.url)}"
 
 
+def repair_advice(root: Root) -> str:
+    """The command that removes what is damaged in a store, and what it does, as the end of an error's text."""
+    return (
+        f"`python -m store verify --repair{store_flag(root)}`: it removes what is damaged and says how to make it again"
+    )
+
+
 def open_root(url: str | Path | None = None) -> Root:
     """Open a store by path or `s3://bucket/prefix`; None takes $FEATURE_STORE or data/features. Creates nothing."""
     url = str(url or default_root())

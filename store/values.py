@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from store.errors import BadValue
-from store.foreign import OTHER, TEXT, Column, read_beside, read_lines
+from store.foreign import OTHER, TEXT, Column, read_lines
+from store.foreign_files import read_beside
 from store.samples import Targets
 
 log = logging.getLogger("store")

@@ -15,6 +15,7 @@ from store.heads import read_head
 from store.inventory import folders
 from store.json_text import parse_json
 from store.keys import from_folder
+from store.listing import read_listing
 from store.records import read_records
 from store.root import Root
 from store.verify import Finding
@@ -37,7 +38,13 @@ class Found:
 
 
 def verify_results(root: Root, found: Found) -> None:
-    """Read every record, head, Gram block and file of predictions in a store."""
+    """Read every record, head, Gram block, file of predictions and listing of a dataset in a store."""
+    for key in _files(root, "datasets", found):
+        try:
+            read_listing(root, from_folder(key.removeprefix("datasets/").removesuffix(".json")))
+            found.counts["listings"] += 1
+        except UserError as error:
+            found.findings.append(Finding(key, str(error)))
     for kind in folders(root, "records"):
         skipped = list[tuple[str, str]]()
         found.counts["records"] += sum(1 for _ in read_records(root, kind, skipped, found.unchecked))

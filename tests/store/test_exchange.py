@@ -9,7 +9,7 @@ from store import open_features
 from store.cli import main
 from store.errors import BadFeatures, BadValue, MissingFeatures, UnknownName
 from store.exchange import ImportOptions, export_file, import_file
-from store.foreign import READERS
+from store.foreign_files import READERS
 from store.root import open_root
 from tests.conftest import write_set
 

@@ -46,11 +46,11 @@ def verify(place, capsys, *argv: str) -> tuple[int, dict]:
 def test_everything_is_read_and_told(place, capsys) -> None:
     code, read = verify(place, capsys)
     assert (code, read["findings"], read["unchecked"]) == (0, [], [])
-    assert read["read"] == {"records": 5, "heads": 3, "Gram blocks": 5, "predictions": 1, "backbones": 2}
+    assert read["read"] == {"listings": 2, "records": 5, "heads": 3, "Gram blocks": 5, "predictions": 1, "backbones": 2}
     assert main(["verify", "--store", str(place[0]), "--backbones", str(place[1])]) == 0
     out, err = capsys.readouterr()
     assert out == "9 sets, 21 blocks: all as written\n"
-    assert err == "also as written: 5 records, 3 heads, 5 Gram blocks, 1 predictions, 2 backbones\n"
+    assert err == "also as written: 2 listings, 5 records, 3 heads, 5 Gram blocks, 1 predictions, 2 backbones\n"
     assert verify(place, capsys, "a")[1]["read"] == {}, "only these sets were asked for"
 
 
@@ -63,11 +63,13 @@ def of(place, kind: str):
         "backbone.json": lambda: place[1] / "net/e1/backbone.json",
         "weights": lambda: place[1] / "net/weights.safetensors",
         "head of a backbone": lambda: place[1] / "net/head.safetensors",
+        "listing": lambda: place[0] / "datasets/toy.json",
         "started.json": lambda: next(place[0].glob("features/toy/train/a/*/started.json")),
     }[kind]()
 
 
-KINDS = ("record", "head", "gram", "predictions", "backbone.json", "weights", "head of a backbone", "started.json")
+KINDS = ("record", "head", "gram", "predictions", "backbone.json", "weights", "head of a backbone", "started.json",
+         "listing")  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -84,7 +86,10 @@ def test_a_damaged_result_is_found(place, capsys, kind, how) -> None:
         assert path.name in finding["name"] + finding["what"]
         main(["verify", "--store", str(place[0]), "--backbones", str(place[1])])
         told = capsys.readouterr().out
-        assert any(word in told for word in ("restore it, or", "made again", "store verify --repair", "store rm")), told
+        assert any(
+            word in told
+            for word in ("restore it, or", "made again", "extract --relabel", "store verify --repair", "store rm")
+        ), told
     finally:
         damage.restore({path: whole}, path)
     assert verify(place, capsys)[0] == 0

@@ -10,7 +10,7 @@ import pytest
 
 from store.errors import BadValue
 from store.exchange import export_file
-from store.foreign import read_columns
+from store.foreign_files import read_columns
 from store.formats import WRITERS
 from store.whole import written
 
