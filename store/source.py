@@ -10,12 +10,13 @@ import os
 import shlex
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from store.concat import Concat
-from store.errors import SamplesMismatch
+from store.errors import SamplesMismatch, UserError
 from store.fingerprint import IMPORTED
 from store.habits import is_hidden
 from store.keys import dataset_name, user_path
@@ -27,6 +28,9 @@ from store.samples import Samples
 from store.writer import content_hash
 
 log = logging.getLogger("store")
+
+MANY = 1000
+"""Files whose reading is told."""
 
 
 def place(source: str) -> Path | None:
@@ -166,16 +170,26 @@ def replaced_rows(root: Root, top: Path, samples: Samples, hashes_n: np.ndarray,
     Args:
         hashes_n: (n,) void of 16 bytes, zeros where no image was seen.
         rows_n: (n,) the rows of `samples` that they belong to.
-    A file that is not there, or leads out of `top`, is not compared.
+    A file that is not there, or leads out of `top`, is not compared. Where all are the same, their times are noted, so
+    that they need not be read again.
     """
     known, now = known_times(root, samples), file_times(top, samples)
     if known is None:
         return []
+    seen = hashes_n.view(np.uint8).reshape(len(hashes_n), -1).any(axis=1)
+    others = np.flatnonzero(seen & (now[rows_n] != known[rows_n]) & (now[rows_n] >= 0)).tolist()
+    if len(others) >= MANY:
+        log.info("%s/%s: reading %d files whose times are others", samples.dataset, samples.split, len(others))
     changed = []
-    for i in np.flatnonzero((now[rows_n] != known[rows_n]) & (now[rows_n] >= 0)).tolist():
-        row, wanted = int(rows_n[i]), hashes_n[i].tobytes()
-        if any(wanted) and (found := file_hash(top, samples.ids[row])) and found != wanted:
+    for i in others:
+        row = int(rows_n[i])
+        if (found := file_hash(top, samples.ids[row])) and found != hashes_n[i].tobytes():
             changed.append(row)
+    if others and not changed:
+        same = known.copy()
+        same[rows_n[others]] = now[rows_n[others]]
+        with suppress(UserError):  # a store that is only read
+            note_times(root, samples, same)
     return changed
 
 

@@ -1,16 +1,14 @@
 """Networks that are not in our tables: torchvision's, timm's, and the user's own `module:function`."""
 
-import socket
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import torch
 from torch import nn
 
 from extract.images.recipes import RECIPES, Recipe
 from extract.images.transforms import input_size
+from extract.models.from_timm import build_timm
 from extract.models.own import build_own, running
 from extract.weights.table import Weights
 from store.errors import BadValue, UnknownName
@@ -102,46 +100,8 @@ def _drop_last_linear(arch: str, net: nn.Module) -> str:
 
 
 def _timm(arch: str, name: str, *, given: bool) -> Foreign:
-    try:
-        import timm
-    except ImportError as error:
-        raise BadValue(f"{arch} needs timm: run  pip install timm") from error
-    if not timm.is_model(name.partition(".")[0]):
-        raise UnknownName("timm model", name, timm.list_models(), "python -c 'import timm; print(timm.list_models())'")
-    if not given:
-        _wait_for_no_hub()
-    try:
-        net = timm.create_model(name, pretrained=not given, num_classes=0)
-    except (OSError, RuntimeError) as error:
-        raise BadValue(
-            f"{arch}: timm could not fetch its weights ({error}); fetch them elsewhere and pass --weights FILE"
-        ) from error
-    from timm.data.config import resolve_model_data_config
-
-    settings: dict[str, Any] = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
-    size, part = settings["input_size"][-1], settings["crop_pct"]
-    if settings["interpolation"] not in ("bilinear", "bicubic"):
-        raise BadValue(f"{arch} resizes by {settings['interpolation']}; bilinear and bicubic are supported")
-    recipe = Recipe(
-        resize=(size, size) if settings["crop_mode"] == "squash" else int(size / part),
-        crop=size,
-        interpolation=settings["interpolation"],
-        mean=tuple(settings["mean"]),
-        std=tuple(settings["std"]),
-    )
-    weights = Weights(layout="own_names", path="", head=vars(net)["pretrained_cfg"].get("classifier") or "")
-    return Foreign(net, recipe, weights if given else None, arch)
-
-
-def _wait_for_no_hub() -> None:
-    """Where the hub's name does not resolve, let timm look into its cache alone: it would try again for a minute."""
-    from huggingface_hub import constants
-
-    try:
-        if not getproxies():
-            socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
-    except OSError:
-        constants.HF_HUB_OFFLINE = True
+    net, recipe, heads = build_timm(arch, name, given=given)
+    return Foreign(net, recipe, Weights(layout="own_names", path="", head=heads) if given else None, arch)
 
 
 def _own(arch: str, *, given: bool) -> Foreign:
