@@ -220,7 +220,7 @@ def import_features(options: Namespace) -> int:
 
 
 def export_features(options: Namespace) -> int:
-    from store.exchange import export_file
+    from store.exporting import export_file
 
     path = Path(options.file)
     rows, dim = export_file(

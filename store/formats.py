@@ -1,7 +1,8 @@
 """Files that features are written to: npz, npy, HDF5, Parquet, as named arrays.
 
-`features` (N, D); `ids`, `sizes` (N,); for the target column `label` the class indices `labels` (N,) and the class
-names `label_names` (C,), for `group` likewise, and `target_X`, `target_X_names` for any other column X.
+`features` (N, D); `ids`, `sizes` and `content`, the images' hashes in hex, (N,); for the target column `label` the
+class indices `labels` (N,) and the class names `label_names` (C,), for `group` likewise, and `target_X`,
+`target_X_names` for any other column X.
 """
 
 import json
@@ -45,6 +46,7 @@ def _is_ours(name: str) -> bool:
     fixed = (
         "ids",
         "sizes",
+        "content",
         *(name_of(column) for column in ("label", "group") for name_of in (array_name, names_name)),
     )
     return name in fixed or name.startswith("target_")

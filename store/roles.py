@@ -1,6 +1,7 @@
 """Which array of a file is what: features, ids, labels, groups, splits. What is not clear is never guessed."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,8 @@ class Table:
     numbered: bool
     """Whether the ids are row numbers, because the file has none."""
     sizes: np.ndarray | None
+    contents: np.ndarray | None
+    """(N, 16) uint8, the images' hashes as `store export` writes them; zeros where there is none."""
     splits: np.ndarray | None
     """(N,) names of splits, if the file says which row is of which."""
     targets: Mapping[str, Targets]
@@ -80,6 +83,9 @@ def read_table(path: Path, *, labels: Path | None = None, ids: str | None = None
     targets, nameless = _targets(path, columns, count, used)
     splits = _splits(path, columns, count, used)
     sizes = as_sizes(path, _values(path, "sizes", columns["sizes"], count)) if "sizes" in columns else None
+    contents = _contents(path, columns, count)
+    if contents is not None:
+        used.add("content")
     by, others = _ids(path, columns, count, ids, used | {"sizes"}, splits)
     names = None if by is None else _id_texts(path, by, columns, count)
     taken = sorted(used)
@@ -92,7 +98,18 @@ def read_table(path: Path, *, labels: Path | None = None, ids: str | None = None
     numbered = names is None
     if names is None:
         names = [f"{row:0{len(str(count - 1))}d}" for row in range(count)]
-    return Table(path, x, names, numbered, sizes, splits, targets, nameless, others)
+    return Table(path, x, names, numbered, sizes, contents, splits, targets, nameless, others)
+
+
+def _contents(path: Path, columns: Mapping[str, Column], count: int) -> np.ndarray | None:
+    """None where there are no hashes: a column `content` of anything else is the user's own."""
+    column = columns.get("content")
+    if column is None or column.kind != TEXT or column.shape != (count,):
+        return None
+    texts = [str(text or "") for text in as_texts(path, "content", _values(path, "content", column, count))]
+    if not all(re.fullmatch(r"([0-9a-f]{32})?", text) for text in texts):
+        return None
+    return np.frombuffer(bytes.fromhex("".join(text or "0" * 32 for text in texts)), np.uint8).reshape(count, 16)
 
 
 def _told(names: Sequence[str], word: str) -> str:

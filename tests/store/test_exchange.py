@@ -8,7 +8,8 @@ import pytest
 from store import open_features
 from store.cli import main
 from store.errors import BadFeatures, BadValue, MissingFeatures, UnknownName
-from store.exchange import ImportOptions, export_file, import_file
+from store.exchange import ImportOptions, import_file
+from store.exporting import export_file
 from store.foreign_files import READERS
 from store.root import open_root
 from tests.conftest import write_set

@@ -11,7 +11,8 @@ import pytest
 
 from store import foreign_hdf5
 from store.errors import BadValue, UserError
-from store.exchange import export_file, import_file
+from store.exchange import import_file
+from store.exporting import export_file
 from store.foreign import reading
 from store.foreign_files import READERS
 from store.roles import read_table

@@ -7,7 +7,9 @@ from store import open_features
 from store.cli import main
 from store.errors import BadValue
 from store.exchange import ImportOptions, import_file
+from store.exporting import export_file
 from store.overlap import check_apart
+from store.root import open_root
 from tests.conftest import write_set
 
 SIZES = {"train": 20, "val": 6, "test": 9}
@@ -179,3 +181,20 @@ def test_content_hashes_are_those_of_the_images(root, stored, file, tmp_path, ca
     sides = {split: (open_features(root, "new", split, "mine"), np.arange(2)) for split in ("train", "test")}
     assert check_apart(sides, allowed=False) == {}
     assert "whether images of new/train, new/test stand in two splits was not checked" in caplog.text
+
+
+def test_hashes_go_with_an_export(root, stored, file, tmp_path) -> None:
+    """Into another store; and features of pictures that were replaced since do not join."""
+    import_file(root, file(), "toy", "mine")
+    elsewhere = open_root(tmp_path / "elsewhere")
+    for suffix in (".npz", ".npy", ".h5", ".parquet"):
+        export_file(root, tmp_path / f"y{suffix}", "toy", "val", "a")
+        (made,) = import_file(elsewhere, tmp_path / f"y{suffix}", "toy", suffix[1:], "val")
+        assert np.array_equal(made.content_hashes, read(root, "val", "a").parts[0].content_hashes)
+    with np.load(tmp_path / "y.npz") as arrays:
+        there = dict(arrays)
+    np.savez(tmp_path / "z.npz", **{**there, "content": there["content"][[1, 0, 2, 3, 4, 5]]})
+    with pytest.raises(BadValue, match="2 of 6 images of val are other pictures than in the store, first 'val/000000"):
+        import_file(root, tmp_path / "z.npz", "toy", "more", "val")
+    np.savez(tmp_path / "z.npz", **{**there, "content": np.array(["a cat"] * 6)})
+    import_file(root, tmp_path / "z.npz", "toy", "more", "val")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from store.errors import BadValue
-from store.exchange import export_file
+from store.exporting import export_file
 from store.foreign_files import read_columns
 from store.formats import WRITERS
 from store.whole import written
@@ -93,7 +93,7 @@ def test_columns_that_the_new_export_has_not_go_with_the_old(root, make_set, tmp
         np.save(other, y)
     export_file(root, path, "toy", "train", "a")
     export_file(root, path, "toy", "val", "a", overwrite=True)
-    names = {"x.npy", "x.ids.npy", "x.sizes.npy", "x.target_site.npy", "x.target_site_names.npy"}
+    names = {"x.npy", "x.ids.npy", "x.sizes.npy", "x.content.npy", "x.target_site.npy", "x.target_site_names.npy"}
     assert {one.name for one in tmp_path.glob("*.npy")} == names | {one.name for one in theirs}
 
 
