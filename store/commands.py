@@ -203,7 +203,7 @@ def import_features(options: Namespace) -> int:
     from store.exchange import ImportOptions, import_file
 
     chosen = ImportOptions(
-        labels=Path(options.labels) if options.labels else None,
+        labels=None if options.labels is None else Path(options.labels),
         ids=options.ids,
         partial=options.partial,
         dtype=options.dtype,
