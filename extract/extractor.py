@@ -109,7 +109,7 @@ def open_writer(root: Root, config: ExtractConfig, images: Images, seen: Seen, *
         weights=loaded.weights_sha256,
         architecture=loaded.architecture,
         layer=net.taps[seen.tap].layer,
-        pooling=net.taps[seen.tap].pooling,
+        pooling=net.taps[seen.tap].pools,
         recipe=seen.recipe.parts(),
         precision=net.precision,
         dtype=config.dtype,
