@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from store import foreign_hdf5
 from store.errors import BadValue, UnknownName
 from store.roles import read_table
 
@@ -11,11 +10,6 @@ N = 6
 X = np.arange(4.0 * N, dtype=np.float32).reshape(N, 4)
 PATHS = [f"ant/{row}.png" for row in range(N)]
 NAMES = ["cat", "dog", "eel", "dog", "cat", "eel"]
-
-
-@pytest.fixture(autouse=True)
-def no_trial(monkeypatch) -> None:
-    monkeypatch.setattr(foreign_hdf5, "_try", lambda path: None)
 
 
 def npz(folder, **arrays):
