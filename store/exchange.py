@@ -216,8 +216,8 @@ def _together(rows: np.ndarray) -> bool:
 
 def pick_dtype(given: np.dtype, asked: str | None) -> str:
     """The dtype that features of a file or a concatenation are kept in. Raises `BadValue`: another was asked for."""
-    if asked and asked not in DTYPES:
-        raise BadValue(f"--dtype {asked}: features are stored as {' or '.join(DTYPES)}")
+    if asked is not None and asked not in DTYPES:
+        raise BadValue(f"--dtype {asked!r}: features are stored as {' or '.join(DTYPES)}")
     return asked or ("float16" if given == np.float16 else "float32")
 
 

@@ -144,11 +144,11 @@ def _other_ids(table: Table) -> str:
 
 
 def _as_stored(ids: Sequence[str], stored: Mapping[str, Samples]) -> Sequence[str]:
-    """Where no id is known as it stands: with / for backslashes, and without a folder that all begin with."""
+    """Where no id is known as it stands: without blanks around it, / for backslashes, less a folder that all are in."""
     known = {name for samples in stored.values() for name in samples.ids}
     if not known.isdisjoint(ids):
         return ids
-    plain = [name.replace("\\", "/").removeprefix("./") for name in ids]
+    plain = [name.strip().replace("\\", "/").removeprefix("./") for name in ids]
     parts = plain[0].split("/")
     for cut in range(len(parts)):
         above = "".join(f"{part}/" for part in parts[:cut])

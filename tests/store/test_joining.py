@@ -5,9 +5,10 @@ import pytest
 
 from store import open_features
 from store.cli import main
-from store.errors import BadValue
+from store.errors import BadValue, MissingFeatures
 from store.exchange import ImportOptions, import_file
 from store.exporting import export_file
+from store.listing import Listing, write_listing
 from store.overlap import check_apart
 from store.root import open_root
 from tests.conftest import write_set
@@ -160,6 +161,22 @@ def test_labels_of_the_file_and_of_the_store(root, stored, file) -> None:
     import_file(root, file(target_style={name: "ink" if i else "" for name, i in right.items()}), "toy", "style")
     style = read(root, "val", "style").samples.target("style")
     assert (style.classes, style.index.tolist()) == (("ink",), [-1, 0, 0, -1, 0, 0])
+
+
+def test_the_advice_for_imported_features_is_to_import(root, stored, file) -> None:
+    import_file(root, file(), "toy", "mine", "val")
+    with pytest.raises(
+        MissingFeatures, match=r"toy/test/mine has no features .*run: python -m store import FILE --backbone"
+    ):
+        read(root, "test")
+    samples = read(root, "val").samples
+    splits = {split: "0" * 64 if split == "val" else "" for split in stored}
+    write_listing(root, Listing("toy", "toy", "", splits))
+    with pytest.raises(
+        MissingFeatures, match=r"lists other samples now than when toy/val/mine was imported. Import a file "
+    ):
+        read(root, "val")
+    assert len(samples) == 6
 
 
 def test_sizes_of_other_files_are_refused(root, stored, file) -> None:
