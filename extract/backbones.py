@@ -210,8 +210,8 @@ FAMILIES: dict[str, str] = {
     "torchvision:NAME": "any model of torchvision, its default weights and preprocessing",
     "timm:NAME": "any model of timm, its pretrained weights and preprocessing (pip install timm)",
     "random:ARCH": "an untrained network, the same on every machine",
-    "MODULE:FUNCTION": "your own: FUNCTION() returns a torch module, (B, 3, H, W) -> (B, D); from elsewhere: "
-    "FOLDER/MODULE:FUNCTION",
+    "MODULE:FUNCTION": "your own: FUNCTION() returns a torch module, (B, 3, H, W) -> (B, D); its recipe prepares "
+    "images, else imagenet_224 does; from elsewhere: FOLDER/MODULE:FUNCTION",
 }
 
 

@@ -20,8 +20,8 @@ from extract.forward.packing import in_packs
 from extract.forward.precision import Forward, pick_device
 from extract.forward.taps import split_name
 from extract.images.decoding import Decoded
-from extract.images.recipes import Recipe, for_dataset
-from extract.loading import load
+from extract.images.recipes import Recipe, for_dataset, recipe_text
+from extract.loading import Loaded, load
 from extract.outcome import Made, made_row, record
 from extract.pipeline import Lane, Output, Seconds, fill
 from extract.ranks import local_device
@@ -77,7 +77,19 @@ def networks(config: ExtractConfig) -> list[tuple[Network, list[str]]]:
         taps = [split_name(name, config.backbones)[1] for name in names]
         net = Network(again, device, config.precision, taps, config.compile)
         found.append((net, [net.loaded.name + name.removeprefix(base) for name in names]))
+        if not net.loaded.stated:
+            _tell_guessed(net.loaded, config.dataset)
     return found
+
+
+def _tell_guessed(loaded: Loaded, datasets: Sequence[str]) -> None:
+    """Say what is done to the images of a network that does not say it itself, a line for each recipe."""
+    for recipe in dict.fromkeys(for_dataset(loaded.recipe, dataset) for dataset in datasets):
+        log.warning(
+            "%s does not say how its images are prepared; they get %s. Another: net.recipe = NAME, in its function",
+            loaded.name,
+            recipe_text(recipe),
+        )
 
 
 def work(root: Root, config: ExtractConfig) -> Iterator[tuple[Images, list[Seen]]]:
@@ -109,7 +121,7 @@ def open_writer(root: Root, config: ExtractConfig, images: Images, seen: Seen, *
         weights=loaded.weights_sha256,
         architecture=loaded.architecture,
         layer=net.taps[seen.tap].layer,
-        pooling=net.taps[seen.tap].pooling,
+        pooling=net.taps[seen.tap].pools,
         recipe=seen.recipe.parts(),
         precision=net.precision,
         dtype=config.dtype,

@@ -37,6 +37,8 @@ class Loaded:
     """Of the file; where there is none, of the parameters in order of their names."""
     architecture: str
     recipe: Recipe
+    stated: bool = True
+    """Whether the recipe is what the network itself says; else it is a guess."""
     num_bytes: int = 0
     """Of its parameters and buffers, once they are in memory."""
 
@@ -78,6 +80,7 @@ def load(
         weights_sha256=sha256,
         architecture=built.architecture,
         recipe=built.recipe,
+        stated=built.stated,
         num_bytes=sum(value.numel() * value.element_size() for value in tensors_of(built.net).values()),
     )
 

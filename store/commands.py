@@ -13,6 +13,7 @@ from store.errors import BadValue, MissingFeatures
 from store.fingerprint import IMPORTED
 from store.inventory import COMMITTED, NEWER, WRITING, StoredSet
 from store.keys import dataset_name, user_path
+from store.opening import import_command
 from store.root import Root, open_root
 from store.runtime import Progress
 from store.tables import bytes_text, text_table
@@ -139,8 +140,7 @@ def _advice(root: Root, damaged: Sequence[StoredSet], repaired: bool) -> str:
     for stored in damaged:
         key, manifest = stored.key, stored.manifest
         if manifest and manifest.parts.get("architecture") == IMPORTED:
-            lines.append(f"  python -m store import FILE --backbone {key.backbone} "
-                         f"--dataset {key.dataset} --split {key.split}{place}")  # fmt: skip
+            lines.append(f"  {import_command(root, key, key.dataset)}")
         else:
             source = str(manifest.provenance.get("source", key.dataset)) if manifest else key.dataset
             lines.append(f"  python -m extract --backbone {key.backbone} "
@@ -203,7 +203,7 @@ def import_features(options: Namespace) -> int:
     from store.exchange import ImportOptions, import_file
 
     chosen = ImportOptions(
-        labels=Path(options.labels) if options.labels else None,
+        labels=None if options.labels is None else Path(options.labels),
         ids=options.ids,
         partial=options.partial,
         dtype=options.dtype,
@@ -211,8 +211,8 @@ def import_features(options: Namespace) -> int:
         relabel=options.relabel,
         backend=options.backend,
     )
-    root, dataset = open_root(options.store), dataset_name(options.dataset)
-    for made in import_file(root, Path(options.file), dataset, options.backbone, options.split, chosen):
+    root = open_root(options.store)
+    for made in import_file(root, Path(options.file), options.dataset, options.backbone, options.split, chosen):
         bad = f", {len(made.bad_rows)} bad rows" if len(made.bad_rows) else ""
         name = f"{made.manifest.key}@{made.manifest.fingerprint[:8]}"
         print(f"{name}  {made.shape[0]} x {made.shape[1]} {made.manifest.dtype}{bad}")

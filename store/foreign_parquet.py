@@ -19,7 +19,7 @@ def parquet_columns(path: Path) -> dict[str, Column]:
     for field in file.schema_arrow:
         if field.name in columns:
             raise BadValue(f"{path}: the column {field.name} occurs twice")
-        columns[field.name] = _parquet_column(pa, file, field, count)
+        columns[field.name] = _parquet_column(pa, path, file, field, count)
     for name, texts in _our_names(path, file.schema_arrow.metadata or {}).items():
         columns[name] = Column((len(texts),), TEXT, "text", lambda texts=texts: np.array(texts, object))  # type: ignore[misc]
     return columns
@@ -28,12 +28,14 @@ def parquet_columns(path: Path) -> dict[str, Column]:
 def _our_names(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
     """The class names that `store export` writes beside the rows."""
     found = parse_json(metadata.get(b"motherlode", b"{}"))
-    if not isinstance(found, dict) or not all(isinstance(texts, list) for texts in found.values()):
+    if not isinstance(found, dict) or not all(
+        isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in found.values()
+    ):
         raise BadValue(f"{path}: its metadata `motherlode` are not those that store export writes")
     return found
 
 
-def _parquet_column(pa: Any, file: Any, field: Any, count: int) -> Column:
+def _parquet_column(pa: Any, path: Path, file: Any, field: Any, count: int) -> Column:
     kind, name, types = field.type, field.name, pa.types
 
     def read() -> Any:
@@ -46,7 +48,7 @@ def _parquet_column(pa: Any, file: Any, field: Any, count: int) -> Column:
         types, kind.value_type
     ):
         dim = kind.list_size if types.is_fixed_size_list(kind) else -1
-        return Column((count, dim), NUMBER, str(kind.value_type), lambda: _flat(pa, name, read()))
+        return Column((count, dim), NUMBER, str(kind.value_type), lambda: _flat(pa, path, name, read()))
     if types.is_dictionary(kind):
         kind = kind.value_type
     if _is_number(types, kind):
@@ -67,11 +69,15 @@ def _with_nulls(column: Any) -> np.ndarray:
     return np.asarray(column.to_numpy())
 
 
-def _flat(pa: Any, name: str, column: Any) -> np.ndarray:
+def _flat(pa: Any, path: Path, name: str, column: Any) -> np.ndarray:
     """Lists of D numbers as (N, D)."""
+    if not len(column):
+        raise BadValue(f"{path} has no rows")
     lengths = np.unique(pa.compute.list_value_length(column).drop_null().to_numpy())
     if column.null_count or len(lengths) != 1:
-        raise BadValue(f"the rows of {name} have {lengths.tolist()} values, {column.null_count} none; features have D")
+        raise BadValue(
+            f"{path}: the rows of {name} have {lengths.tolist()} values, {column.null_count} have none; features have D"
+        )
     return np.asarray(pa.compute.list_flatten(column).to_numpy()).reshape(len(column), -1)
 
 

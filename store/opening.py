@@ -4,9 +4,10 @@ import difflib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from store.errors import AmbiguousFeatures, MissingFeatures
+from store.errors import AmbiguousFeatures, MissingFeatures, UserError
 from store.features import FeatureSet, backbones, candidates, subfolders
 from store.fingerprint import IMPORTED
 from store.keys import FeatureKey, dataset_name, to_folder
@@ -89,10 +90,32 @@ def _retired(root: Root, key: FeatureKey, found: Mapping[str, Manifest], listing
 
 def _earlier(root: Root, key: FeatureKey, found: Mapping[str, Manifest], view: int, dataset: str) -> str:
     named = ", ".join(f"{key.backbone}@{fp[:8]} ({m.num_samples} images)" for fp, m in found.items())
+    if all(m.parts["architecture"] == IMPORTED for m in found.values()):
+        return (
+            f"{key.dataset}/{key.split} lists other samples now than when {key} was imported. Import a file that has "
+            f"them all: {import_command(root, key, dataset)}; or name the earlier samples: {named}"
+        )
     return (
         f"{key.dataset}/{key.split} lists other samples now than when {key} was extracted. Extract them, only new "
         f"images go through the network: {_extract_command(root, key, view, dataset)}; or name the earlier samples: "
         f"{named}"
+    )
+
+
+def _is_imported(root: Root, key: FeatureKey) -> bool:
+    """Whether what other splits have of this backbone came from files."""
+    found: list[Manifest] = []
+    for split in subfolders(root, f"features/{to_folder(key.dataset)}"):
+        with suppress(UserError):
+            found += candidates(root, FeatureKey(key.dataset, split, key.backbone)).values()
+    return bool(found) and all(manifest.parts["architecture"] == IMPORTED for manifest in found)
+
+
+def import_command(root: Root, key: FeatureKey, dataset: str) -> str:
+    """The command that imports a set again, but for the file's name."""
+    return (
+        f"python -m store import FILE --backbone {key.backbone} --dataset {shlex.quote(dataset)} "
+        f"--split {key.split}{store_flag(root)}"
     )
 
 
@@ -111,6 +134,8 @@ def _extract_command(root: Root, key: FeatureKey, view: int, dataset: str) -> st
 
 def _how_to_make(root: Root, key: FeatureKey, view: int, dataset: str) -> str:
     command = _extract_command(root, key, view, dataset)
+    if _is_imported(root, key):
+        command = import_command(root, key, dataset)
     stored = backbones(root, key.dataset, key.split)
     if key.backbone in stored:
         return f"{key} {f'has no view {view}' if view else 'is not finished'} in {root.url}; run: {command}"

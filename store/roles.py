@@ -25,6 +25,8 @@ TARGETS = {
     "label": ("labels", "all_labels", "label", "targets", "y", "class_name"),
     "group": ("groups", "group"),
 }
+SURELY = ("labels", "all_labels", "label", "groups", "group")
+"""Names that are surely meant so: where their values cannot be taken, that is an error."""
 IDS = (
     "ids", "id", "paths", "path", "image_paths", "image_path", "img_paths", "img_path", "filenames", "filename",
     "file_names", "file_name", "filepaths", "filepath", "file_paths", "file_path", "files", "file",
@@ -78,7 +80,7 @@ def read_table(path: Path, *, labels: Path | None = None, ids: str | None = None
             raise BadValue(f"{path}: features are {tuple(x.shape)}; features are numbers, (N, D)")
         check_written(path, x, count)
     used = set[str]()
-    if labels:
+    if labels is not None:
         columns["labels"] = read_labels(labels)
     targets, nameless = _targets(path, columns, count, used)
     splits = _splits(path, columns, count, used)
@@ -181,7 +183,7 @@ def _alias(columns: Mapping[str, Column], names: Sequence[str], count: int) -> s
     one_each = [name for name in there if columns[name].shape in ((count,), (count, 1)) and columns[name].kind != OTHER]
     if one_each and not (one_each[0] == "y" and "x" in columns):  # x, y: a place
         return one_each[0]
-    return there[0] if there and there[0] == names[0] else None
+    return there[0] if there and there[0] in SURELY else None
 
 
 def _class_names(path: Path, name: str, column: Column) -> list[str]:
@@ -195,7 +197,11 @@ def _splits(path: Path, columns: Mapping[str, Column], count: int, used: set[str
     if name is None:
         return None
     used.add(name)
-    return np.array([usual(text or "") for text in as_texts(path, name, _values(path, name, columns[name], count))])
+    texts = as_texts(path, name, _values(path, name, columns[name], count))
+    for row, text in enumerate(texts):
+        if not text:
+            raise BadValue(f"{path}: row {row} has no {name}; every row has one, or the column another name")
+    return np.array([usual(str(text)) for text in texts])
 
 
 def _ids(

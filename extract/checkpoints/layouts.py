@@ -87,8 +87,8 @@ def own_names(path: Path, tree: Any, shapes: Shapes, head: str) -> Parts:
         naming = replace(
             naming,
             heads=tuple((f"{prefix}{head}.weight", f"{prefix}{head}.bias") for prefix in naming.prefixes),
-            # GoogLeNet's and Inception's auxiliary heads serve their training alone
-            ignore=rf"({before})({lost}|aux[12]|AuxLogits)\.",
+            # GoogLeNet's, Inception's and LeViT's further heads serve their training alone
+            ignore=rf"({before})({lost}|aux[12]|AuxLogits|head_dist)\.",
             alone=rf"({before})({lost})\.",
         )
     return read_named(path, tree, shapes, naming)

@@ -22,6 +22,8 @@ class Foreign(NamedTuple):
     weights: Weights | None
     """Where its values come from; None: `net` has them already."""
     architecture: str
+    stated: bool = True
+    """Whether the network says how its images are prepared."""
 
 
 def build_foreign(arch: str, *, given: bool) -> Foreign:
@@ -106,12 +108,14 @@ def _timm(arch: str, name: str, *, given: bool) -> Foreign:
 
 def _own(arch: str, *, given: bool) -> Foreign:
     net, architecture = build_own(arch)
-    recipe = getattr(net, "recipe", None)
+    said = getattr(net, "recipe", None)
+    recipe = said or "imagenet_224"
     if not isinstance(recipe, Recipe):
-        if (recipe := recipe or "imagenet_224") not in RECIPES:
+        if recipe not in RECIPES:
             name = architecture.partition(" ")[0]
             raise UnknownName(
                 "recipe", str(recipe), RECIPES, f"{name}().recipe names a row of extract/images/recipes.py"
             )
         recipe = RECIPES[recipe]
-    return Foreign(net, recipe, Weights(layout="own_names", path="") if given else None, architecture)
+    weights = Weights(layout="own_names", path="") if given else None
+    return Foreign(net, recipe, weights, architecture, stated=bool(said))

@@ -54,13 +54,6 @@ def test_a_pickle_is_never_opened(root, tmp_path) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
-@pytest.fixture(autouse=True)
-def no_trial(request, monkeypatch) -> None:
-    """The process that tries HDF5 files first, half a second each, runs in the tests that are about it."""
-    if "library" not in request.node.name and not request.node.get_closest_marker("slow"):
-        monkeypatch.setattr(foreign_hdf5, "_try", lambda path: None)
-
-
 def damage(path: Path, places: int) -> int:
     """How many of so many damaged copies are refused, each in one line."""
     good, chosen, refused = path.read_bytes(), random.Random(0), 0

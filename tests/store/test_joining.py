@@ -5,9 +5,10 @@ import pytest
 
 from store import open_features
 from store.cli import main
-from store.errors import BadValue
+from store.errors import BadValue, MissingFeatures
 from store.exchange import ImportOptions, import_file
 from store.exporting import export_file
+from store.listing import Listing, write_listing
 from store.overlap import check_apart
 from store.root import open_root
 from tests.conftest import write_set
@@ -124,6 +125,18 @@ def test_a_new_dataset_is_split_as_the_file_says(root, tmp_path) -> None:
     assert found["val"].read().argmax(axis=1).tolist() == [6, 7]
 
 
+def test_a_source_that_was_never_extracted(root, tmp_path, caplog) -> None:
+    (tmp_path / "list.csv").write_text("path,label,split\na.png,a,train\n")
+    np.savez(tmp_path / "x.npz", features=np.eye(3, dtype=np.float32), ids=["a.png", "b.png", "c.png"])
+    source = f"csv:{tmp_path}/list.csv"
+    with pytest.raises(
+        BadValue, match=r"does not know the images of csv:.*python -m extract --backbone pixels --dataset csv"
+    ):
+        import_file(root, tmp_path / "x.npz", source, "mine")
+    import_file(root, tmp_path / "x.npz", source, "mine", "train")
+    assert "all rows are taken as train" in caplog.text
+
+
 def test_ids_that_begin_anew_in_every_split(root, tmp_path) -> None:
     """Told apart by the file's own splits; without them they are refused."""
     names, splits = np.array([*range(4), *range(3)]), np.array(["train"] * 4 + ["val"] * 3)
@@ -160,6 +173,22 @@ def test_labels_of_the_file_and_of_the_store(root, stored, file) -> None:
     import_file(root, file(target_style={name: "ink" if i else "" for name, i in right.items()}), "toy", "style")
     style = read(root, "val", "style").samples.target("style")
     assert (style.classes, style.index.tolist()) == (("ink",), [-1, 0, 0, -1, 0, 0])
+
+
+def test_the_advice_for_imported_features_is_to_import(root, stored, file) -> None:
+    import_file(root, file(), "toy", "mine", "val")
+    with pytest.raises(
+        MissingFeatures, match=r"toy/test/mine has no features .*run: python -m store import FILE --backbone"
+    ):
+        read(root, "test")
+    samples = read(root, "val").samples
+    splits = {split: "0" * 64 if split == "val" else "" for split in stored}
+    write_listing(root, Listing("toy", "toy", "", splits))
+    with pytest.raises(
+        MissingFeatures, match=r"lists other samples now than when toy/val/mine was imported. Import a file "
+    ):
+        read(root, "val")
+    assert len(samples) == 6
 
 
 def test_sizes_of_other_files_are_refused(root, stored, file) -> None:

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from store import foreign_hdf5
 from store.errors import BadValue, UnknownName
 from store.roles import read_table
 
@@ -11,11 +10,6 @@ N = 6
 X = np.arange(4.0 * N, dtype=np.float32).reshape(N, 4)
 PATHS = [f"ant/{row}.png" for row in range(N)]
 NAMES = ["cat", "dog", "eel", "dog", "cat", "eel"]
-
-
-@pytest.fixture(autouse=True)
-def no_trial(monkeypatch) -> None:
-    monkeypatch.setattr(foreign_hdf5, "_try", lambda path: None)
 
 
 def npz(folder, **arrays):
@@ -81,6 +75,14 @@ def test_labels_as_numbers(tmp_path) -> None:
     assert labels(npz(tmp_path, labels=np.array([True, False] * 3))) == ["1", "0"] * 3
     assert labels(npz(tmp_path, labels=np.array([[0], [1]] * 3))) == ["0", "1"] * 3
     assert labels(npz(tmp_path, labels=np.array([1, 2**62] * 3, np.uint64))) == ["1", str(2**62)] * 3
+    assert labels(npz(tmp_path, labels=["cat ", " cat", " ", "cat", "a b", ""])) == [
+        "cat",
+        "cat",
+        None,
+        "cat",
+        "a b",
+        None,
+    ]
     assert labels(npz(tmp_path, labels=["10", "9", "", "10", "9", "9"])) == ["10", "9", None, "10", "9", "9"]
     assert read_table(npz(tmp_path, labels=["10", "9"] * 3)).targets["label"].classes == ("9", "10")
     assert labels(npz(tmp_path, labels=[0, 1, 2, 1, 0, -1], label_names=["a", "b", "c"])) == [
@@ -112,6 +114,8 @@ REFUSED = {
     "below -1": ({"labels": [0, 1, -2, 0, 1, 1]}, "label of row 2 is -2"),
     "2**64": ({"labels": np.full(N, 2**64 - 1, np.uint64)}, "label of row 0 is 18446744073709551615"),
     "several a row": ({"labels": np.eye(N)}, r"labels has the shape \(6, 6\), but .*; several labels a row"),
+    "dates": ({"label": np.array(["2020-01-01"] * N, "M8[D]")}, r"label is \(6,\) datetime64\[D\]; needed is text or"),
+    "a row of no split": ({"split": ["train"] * 5 + [""], "ids": PATHS}, "row 5 has no split; every row has one, or"),
     "objects": ({"labels": np.array(NAMES, object)}, r"labels is \(6,\) Python objects.*save it as .astype\(str\)"),
     "class names of two": ({"labels": [0] * N, "label_names": np.zeros((2, 2))}, r"label_names is \(2, 2\) float64"),
     "one name, two classes": ({"labels": [0, 1] * 3, "label_names": ["a", "b", "a"]}, "0 and 2 are both named 'a'"),

@@ -11,7 +11,10 @@ import torch
 from torch import nn
 
 from extract.backbones import find_backbone
+from extract.config import ExtractConfig
+from extract.extractor import networks
 from extract.forward.taps import split_name
+from extract.images.recipes import Recipe, recipe_text
 from extract.loading import load
 from store.errors import BadValue
 
@@ -141,3 +144,30 @@ def test_a_network_in_bfloat16_has_a_hash(own) -> None:
                 return x.mean((2, 3)) * self.scale
     """)
     assert load("mynets:Scaled").dim == 3
+
+
+def test_a_preprocessing_that_was_not_stated_is_told_once(own, caplog: pytest.LogCaptureFixture) -> None:
+    own(
+        NET.format(5)
+        + """
+    def stated():
+        net = tuned()
+        net.recipe = "imagenet_224"
+        return net
+    """
+    )
+    for name in ("stated", "tuned"):
+        config = ExtractConfig(
+            backbone=(f"mynets:{name}", f"mynets:{name}:0:max"), dataset=("digits", "openmoji", "cifar10")
+        )
+        networks(config)
+        lines = [record.getMessage() for record in caplog.records]
+        assert len(lines) == 2 * (name == "tuned")
+    assert lines[0].startswith(
+        "mynets:tuned does not say how its images are prepared; they get imagenet_224: resize 256, crop 224, bilinear, "
+        "mean 0.485 0.456 0.406, std 0.229 0.224 0.225. Another: net.recipe = NAME"
+    )
+    assert "they get cifar_224: resize 256, crop 224, bicubic" in lines[1]
+    assert recipe_text(Recipe(resize=(8, 9), crop=None)).startswith(
+        "a recipe of its own: resize (8, 9), bilinear, mean"
+    )
