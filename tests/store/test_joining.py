@@ -125,6 +125,18 @@ def test_a_new_dataset_is_split_as_the_file_says(root, tmp_path) -> None:
     assert found["val"].read().argmax(axis=1).tolist() == [6, 7]
 
 
+def test_a_source_that_was_never_extracted(root, tmp_path, caplog) -> None:
+    (tmp_path / "list.csv").write_text("path,label,split\na.png,a,train\n")
+    np.savez(tmp_path / "x.npz", features=np.eye(3, dtype=np.float32), ids=["a.png", "b.png", "c.png"])
+    source = f"csv:{tmp_path}/list.csv"
+    with pytest.raises(
+        BadValue, match=r"does not know the images of csv:.*python -m extract --backbone pixels --dataset csv"
+    ):
+        import_file(root, tmp_path / "x.npz", source, "mine")
+    import_file(root, tmp_path / "x.npz", source, "mine", "train")
+    assert "all rows are taken as train" in caplog.text
+
+
 def test_ids_that_begin_anew_in_every_split(root, tmp_path) -> None:
     """Told apart by the file's own splits; without them they are refused."""
     names, splits = np.array([*range(4), *range(3)]), np.array(["train"] * 4 + ["val"] * 3)
