@@ -103,8 +103,8 @@ class _StoredTargets(Mapping[str, Targets]):
         below = f"{self._below}/{to_folder(column)}"
         try:
             current = check_name("targets", self._root.get(f"{below}/current").decode())
-            if _column_name(self._root, f"{below}/{current}") not in ("", column):
-                raise ValueError("it is another column")  # noqa: TRY301
+            if (written_for := _place_of(self._root, f"{below}/{current}")) not in ("", _place(below)):
+                raise ValueError(f"it is that of {written_for}")  # noqa: TRY301
             classes = parse_json(self._root.get(f"{below}/{current}/classes.json"))
             index = load_column(self._root, f"{below}/{current}/index")
             targets = Targets(column, tuple(classes), index)
@@ -235,7 +235,7 @@ def _save_text(root: Root, prefix: str, ids: Sequence[str], offsets: np.ndarray)
 def _save_targets(root: Root, below: str, column: Targets, *, relabel: bool) -> bool:
     """Whether these targets are the current ones now."""
     if root.size(f"{below}/{column.hash}/classes.json") is None:
-        root.put(f"{below}/{column.hash}/column", column.column.encode())
+        root.put(f"{below}/{column.hash}/place", _place(below).encode())
         save_column(root, f"{below}/{column.hash}/index", column.index, "sample")
         root.put(f"{below}/{column.hash}/classes.json", json.dumps(list(column.classes)).encode())
     data = column.hash.encode()
@@ -247,10 +247,16 @@ def _save_targets(root: Root, below: str, column: Targets, *, relabel: bool) -> 
     return relabel
 
 
-def _column_name(root: Root, folder: str) -> str:
-    """The target column that a folder of targets was written for; empty where an earlier version did not say."""
+def _place(below: str) -> str:
+    """`dataset/split/column` of the folder of a target column."""
+    _, dataset, split, _, _, column = map(from_folder, below.split("/"))
+    return f"{dataset}/{split}/{column}"
+
+
+def _place_of(root: Root, folder: str) -> str:
+    """What a folder of targets was written for; empty where an earlier version did not say."""
     try:
-        return root.get(f"{folder}/column").decode()
+        return root.get(f"{folder}/place").decode()
     except FileNotFoundError:
         return ""
 
