@@ -210,10 +210,10 @@ def test_content_hashes_are_those_of_the_images(root, stored, file, tmp_path, ca
         extracted = read(root, made.manifest.split, "a").parts[0]
         assert np.array_equal(made.content_hashes, extracted.content_hashes)
     np.savez(tmp_path / "y.npz", features=np.eye(4), ids=np.array(list("abcd")), split=np.array(["train", "test"] * 2))
-    import_file(root, tmp_path / "y.npz", "new", "mine")
-    sides = {split: (open_features(root, "new", split, "mine"), np.arange(2)) for split in ("train", "test")}
+    import_file(root, tmp_path / "y.npz", "unseen", "mine")
+    sides = {split: (open_features(root, "unseen", split, "mine"), np.arange(2)) for split in ("train", "test")}
     assert check_apart(sides, allowed=False) == {}
-    assert "whether images of new/train, new/test stand in two splits was not checked" in caplog.text
+    assert "whether images of unseen/train, unseen/test stand anywhere twice was not checked" in caplog.text
 
 
 def test_hashes_go_with_an_export(root, stored, file, tmp_path) -> None:
