@@ -4,9 +4,13 @@ Files, addresses and names: TjuJianyu/RRL README.md, download_checkpoint.md and 
 docs/adding-a-backbone.md.
 """
 
+import fnmatch
+
 from extract.backbone import Backbone
 from extract.models.architectures import ARCHITECTURES, find_architecture
+from extract.models.own_code import split_path
 from extract.weights.table import Weights
+from store.braces import expand_braces
 from store.errors import BadValue, UnknownName
 
 FAIR = "https://dl.fbaipublicfiles.com/"
@@ -206,8 +210,34 @@ FAMILIES: dict[str, str] = {
     "torchvision:NAME": "any model of torchvision, its default weights and preprocessing",
     "timm:NAME": "any model of timm, its pretrained weights and preprocessing (pip install timm)",
     "random:ARCH": "an untrained network, the same on every machine",
-    "MODULE:FUNCTION": "your own: FUNCTION() returns a torch module, (B, 3, H, W) -> (B, D)",
+    "MODULE:FUNCTION": "your own: FUNCTION() returns a torch module, (B, 3, H, W) -> (B, D); its recipe prepares "
+    "images, else imagenet_224 does; from elsewhere: FOLDER/MODULE:FUNCTION",
 }
+
+
+def list_backbones(text: str, backbones: str | None = None) -> tuple[str, ...]:
+    """The names of a list such as `a,b{0..2}:layer3,c*`; * and ? stand for names of the table and of what was trained.
+
+    Raises BadValue: braces that do not close, a pattern for what no table lists; UnknownName: one that fits nothing.
+    """
+    from extract.trained import trained_names
+
+    found: dict[str, None] = {}
+    for name in expand_braces(text):
+        base, colon, rest = name.partition(":")
+        if not set(name) & set("*?"):
+            found[name] = None
+            continue
+        if set(rest) & set("*?"):
+            raise BadValue(
+                f"backbone {name!r}: * and ? stand for names of the list alone, name these one by one; {LIST}"
+            )
+        known = (*BACKBONES, *trained_names(backbones))
+        hits = fnmatch.filter(known, base)
+        if not hits:
+            raise UnknownName("backbone", base, known, LIST)
+        found |= dict.fromkeys(f"{hit}{colon}{rest}" for hit in hits)
+    return tuple(found)
 
 
 def find_backbone(name: str, backbones: str | None = None) -> Backbone:
@@ -229,7 +259,7 @@ def find_backbone(name: str, backbones: str | None = None) -> Backbone:
         raise BadValue(f"backbone {name!r} lacks the name after the colon, as in torchvision:resnet50; {LIST}")
     if family == "random":
         return _random(name, ALIASES.get(rest, rest))
-    return Backbone(name=name, arch=name, dim=None, weights=None, recipe="own")
+    return Backbone(name=split_path(name)[1], arch=name, dim=None, weights=None, recipe="own")
 
 
 def _random(name: str, arch: str) -> Backbone:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from extract.backbones import list_backbones
 from extract.config import ExtractConfig
 from store.flags import Parser, names
 
@@ -16,7 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
         "a run that was stopped goes on where it was.",
     )
     default = ExtractConfig(backbone=("x",))
-    p.add_argument("--backbone", type=names, metavar="A,B", help="backbones by name; all are fed from one decode")
+    p.add_argument("--backbone", metavar="A,B", help="backbones by name, also a{0..2} and b*; one decode feeds all")
     p.add_argument("--dataset", type=names, default=default.dataset, metavar="NAME",
                    help="a name, folder:PATH or csv:FILE; several by comma (default: openmoji)")  # fmt: skip
     p.add_argument("--data-root", default=default.data_root, metavar="DIR",
@@ -66,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options["backbone"]:
             parser.error("--relabel goes without --backbone: an extraction takes over the labels anyway")
         return _relabel(options)
+    options["backbone"] = list_backbones(options["backbone"] or "", options["backbones"])
     if not options["backbone"]:
         parser.error("--backbone is needed (or --relabel, --list, --list-datasets)")
     as_json, download, dry_run = (options.pop(name) for name in ("json", "download", "dry_run"))

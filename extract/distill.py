@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -52,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         "that the store has of every teacher (python -m extract --views 9) are not computed again.",
     )
     p.add_argument("--student", metavar="ARCH", help="architecture: resnet50, resnet18, conv4, ...")
-    p.add_argument("--teachers", type=names, metavar="A,B,C", help="backbones by name")
+    p.add_argument("--teachers", metavar="A,B,C", help="backbones by name, also a{0..2} and b*")
     p.add_argument("--loss", default=Lesson.loss, help="kl: soft answers; hard: their classes; features (%(default)s)")
     p.add_argument("--temperature", type=float, default=Lesson.temperature, metavar="T", help="of kl (%(default)s)")
     p.add_argument("--from", dest="source", default=Lesson.source, help="store, live, or auto: stored where they are")
@@ -89,10 +90,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _asked(options: dict[str, Any]) -> tuple[Lesson, list[TrainConfig]]:
     """Raises UserError for what no run could use, before torch loads."""
-    from extract.backbones import find_backbone
+    from extract.backbones import find_backbone, list_backbones
     from extract.models.architectures import ARCHITECTURES, find_architecture
 
-    student, teachers, dataset = options.pop("student"), options.pop("teachers"), options["dataset"]
+    student, dataset = options.pop("student"), options["dataset"]
+    teachers = list_backbones(options.pop("teachers") or "", options["backbones"])
     if not student or not teachers or not dataset:
         raise BadValue("--student, --teachers and --dataset are needed, as in  --student resnet18 --teachers a,b ...")
     lesson = Lesson(
@@ -174,7 +176,7 @@ def _stored(
 ) -> "Stored | None":
     """The teachers' stored features, where they are wanted and there. Raises BadValue: they must be, and are not."""
     from extract.training.teachers import open_stored
-    from store.root import open_root
+    from store.root import open_root, store_flag
 
     root, split = open_root(config.store), data.images.samples.split
     stored = None
@@ -183,8 +185,8 @@ def _stored(
     if stored is None and (lesson.source == "store" or lesson.loss == "features"):
         raise BadValue(
             f"{root.url} has no views of {config.dataset}/{split} of all of {', '.join(lesson.teachers)}; run: "
-            f"python -m extract --backbone {','.join(lesson.teachers)} --dataset {config.dataset} --split {split} "
-            f"--views 9 --store {root.url}"
+            f"python -m extract --backbone {','.join(lesson.teachers)} --dataset {shlex.quote(config.dataset)} --split "
+            f"{split} --views 9{store_flag(root)}"
         )
     return stored
 

@@ -13,15 +13,15 @@ import numpy as np
 
 from extract.claims import Claims
 from extract.config import ExtractConfig
-from extract.datasets import open_dataset, splits_of
+from extract.datasets import DATASETS, open_dataset, splits_of
 from extract.datasets.common import Images
 from extract.forward.network import Network
 from extract.forward.packing import in_packs
 from extract.forward.precision import Forward, pick_device
 from extract.forward.taps import split_name
 from extract.images.decoding import Decoded
-from extract.images.recipes import Recipe, for_dataset
-from extract.loading import load
+from extract.images.recipes import Recipe, for_dataset, recipe_text
+from extract.loading import Loaded, load
 from extract.outcome import Made, made_row, record
 from extract.pipeline import Lane, Output, Seconds, fill
 from extract.ranks import local_device
@@ -30,6 +30,7 @@ from extract.stock import Stock, as_stored
 from store.errors import BadImage, BadValue
 from store.fingerprint import Fingerprint
 from store.keys import FeatureKey, dataset_name
+from store.moved import warn_if_moved
 from store.root import Root, check_room, open_root
 from store.runtime import Progress, rank, size, versions
 from store.writer import BLOCK_ROWS, FeatureWriter, rows_of_block
@@ -76,7 +77,19 @@ def networks(config: ExtractConfig) -> list[tuple[Network, list[str]]]:
         taps = [split_name(name, config.backbones)[1] for name in names]
         net = Network(again, device, config.precision, taps, config.compile)
         found.append((net, [net.loaded.name + name.removeprefix(base) for name in names]))
+        if not net.loaded.stated:
+            _tell_guessed(net.loaded, config.dataset)
     return found
+
+
+def _tell_guessed(loaded: Loaded, datasets: Sequence[str]) -> None:
+    """Say what is done to the images of a network that does not say it itself, a line for each recipe."""
+    for recipe in dict.fromkeys(for_dataset(loaded.recipe, dataset) for dataset in datasets):
+        log.warning(
+            "%s does not say how its images are prepared; they get %s. Another: net.recipe = NAME, in its function",
+            loaded.name,
+            recipe_text(recipe),
+        )
 
 
 def work(root: Root, config: ExtractConfig) -> Iterator[tuple[Images, list[Seen]]]:
@@ -93,6 +106,8 @@ def work(root: Root, config: ExtractConfig) -> Iterator[tuple[Images, list[Seen]
             ]
             for split in config.split or splits_of(dataset, config.data_root):
                 opened = open_dataset(dataset, split, config.data_root, allow_absent=config.skip_bad)
+                if opened.samples.dataset not in DATASETS:  # named by a path
+                    warn_if_moved(root, opened.samples)
                 yield as_stored(root, opened), seen
 
 
@@ -106,7 +121,7 @@ def open_writer(root: Root, config: ExtractConfig, images: Images, seen: Seen, *
         weights=loaded.weights_sha256,
         architecture=loaded.architecture,
         layer=net.taps[seen.tap].layer,
-        pooling=net.taps[seen.tap].pooling,
+        pooling=net.taps[seen.tap].pools,
         recipe=seen.recipe.parts(),
         precision=net.precision,
         dtype=config.dtype,

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from extract.backbones import list_backbones
 from extract.training.config import TrainConfig, add_flags, backbone_name, recipe_table, split_options
 from extract.training.recipes import TRAINING_RECIPES
 from store.errors import BadValue
-from store.flags import Parser, names, numbers
+from store.flags import Parser, numbers
 from store.keys import dataset_name
 from store.runtime import run_command
 
@@ -33,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
         "one more run. What is there is not trained again; a run that was stopped goes on.",
     )
     p.add_argument(
-        "--backbone", action="append", type=names, metavar="A[,B,C]", help="what to start from; repeat: a run each"
+        "--backbone", action="append", metavar="A[,B,C]", help="what to start from, also a{0..2}; repeat: a run each"
     )
     p.add_argument("--name", type=backbone_name, help="of the backbone that is made (A-DATASET, A+B-DATASET)")
     p.add_argument("--seed", type=int, default=0, metavar="N", help="of head, order and crops (0)")
@@ -53,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if listing:
         print(recipe_table(as_json=as_json))
         return 0
-    if not every or not options["dataset"]:
+    every = [list_backbones(text, options["backbones"]) for text in every or ()]
+    if not all(every) or not every or not options["dataset"]:
         raise BadValue("--backbone and --dataset are needed, as in  --backbone swav_resnet50 --dataset cifar100")
     if options["name"] and len(every) > 1:
         raise BadValue(f"--name is for one run, not {len(every)}: leave it out, or give --backbone once")

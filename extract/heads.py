@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from extract.forward.taps import OWN
 from extract.images.recipes import for_dataset
-from store.flags import Parser, names
+from store.flags import Parser
 from store.keys import dataset_name
 from store.root import default_root, open_root
 from store.runtime import run_command
@@ -29,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Store the classifiers that come with backbones, published ones or trained here, under the "
         "backbones' names, for  python -m probe --solver sgd --average A,B",
     )
-    p.add_argument("--backbone", type=names, required=True, metavar="A,B")
+    p.add_argument("--backbone", required=True, metavar="A,B", help="also a{0..2} and b*")
     p.add_argument("--weights-root", metavar="DIR", help="where weights files are kept")
     p.add_argument("--backbones", metavar="DIR", help="where trained backbones are kept")
     p.add_argument("--store", default=default_root(), help="folder or s3://bucket/prefix (default: %(default)s)")
@@ -38,10 +38,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    from extract.backbones import list_backbones
+
     options = build_parser().parse_args(argv)
     root = open_root(options.store)
     rows = []
-    for name in options.backbone:
+    for name in list_backbones(options.backbone, options.backbones):
         head, (num_classes, dim) = keep_head(root, name, options.backbones, options.weights_root)
         rows.append((name, head, num_classes, dim))
     print(table_or_json(("backbone", "head", "classes", "dim"), rows, as_json=options.json))

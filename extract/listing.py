@@ -23,8 +23,8 @@ def backbone_table(backbones: str | None = None, *, as_json: bool = False) -> st
             name,
             row.arch,
             row.dim,
-            round(COSTS[row.arch].params / 1e6, 1),
-            round(COSTS[row.arch].gmacs, 1),
+            round(cost.params / 1e6, 1) if (cost := COSTS.get(row.arch)) else None,
+            round(cost.gmacs, 1) if cost else None,
             row.recipe,
             row.note,
         )
@@ -39,7 +39,8 @@ def backbone_table(backbones: str | None = None, *, as_json: bool = False) -> st
     more = "\n".join(f"{name}: {what}" for name, what in (FAMILIES | inside).items())
     trained = trained_names(backbones)
     here = f"\n\ntrained here: {', '.join(trained)}" if trained else ""
-    return f"{text_table(header, rows)}\n\n{more}{here}"
+    table = text_table(header, [["" if cell is None else cell for cell in row] for row in rows])
+    return f"{table}\n\n{more}{here}"
 
 
 def dataset_rows(data_root: str) -> list[dict[str, Any]]:
@@ -101,11 +102,21 @@ def relabelled_table(rows: Sequence["Relabelled"]) -> str:
 
 
 def plan_table(planned: Sequence["Planned"]) -> str:
+    header = ("dataset", "split", "backbone", "view", "to do", "copy", "images", "size", "seconds")
     rows = [
-        (p.dataset, p.split, p.backbone, p.view, p.missing, p.num_samples, bytes_text(p.bytes), f"{p.seconds:.0f}")
+        (
+            p.dataset,
+            p.split,
+            p.backbone,
+            p.view,
+            p.missing,
+            p.known,
+            p.num_samples,
+            bytes_text(p.bytes),
+            round(p.seconds),
+        )
         for p in planned
     ]
-    header = ("dataset", "split", "backbone", "view", "to do", "images", "size", "seconds")
     size, seconds = sum(p.bytes for p in planned), sum(p.seconds for p in planned)
     free = planned[0].free_bytes if planned else None
     room = "" if free is None else f", {bytes_text(free)} are free"

@@ -37,6 +37,8 @@ class Loaded:
     """Of the file; where there is none, of the parameters in order of their names."""
     architecture: str
     recipe: Recipe
+    stated: bool = True
+    """Whether the recipe is what the network itself says; else it is a guess."""
     num_bytes: int = 0
     """Of its parameters and buffers, once they are in memory."""
 
@@ -78,6 +80,7 @@ def load(
         weights_sha256=sha256,
         architecture=built.architecture,
         recipe=built.recipe,
+        stated=built.stated,
         num_bytes=sum(value.numel() * value.element_size() for value in tensors_of(built.net).values()),
     )
 
@@ -103,8 +106,8 @@ def load_head(
     built = build(backbone, given=True)
     if built.weights is None:
         raise BadValue(
-            f"{name} has no file of weights, so no classifier; `python -m probe --features {name}` trains one "
-            "(distill: --teacher-heads ID), and distill --loss features needs none"
+            f"{name} has no file of weights, so no classifier; `python -m probe --features {name} --dataset NAME` "
+            "trains one (distill: --teacher-heads ID), and distill --loss features needs none"
         )
     path, _ = _verified(backbone.name, built.weights, weights, weights_root)
     head = _parts(path, backbone.name, built.weights, built.net).head

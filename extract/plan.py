@@ -9,6 +9,7 @@ from extract.extractor import missing_bytes, open_writer, work
 from extract.forward.network import Network
 from extract.images.decoding import prepare
 from extract.images.recipes import Recipe
+from extract.reuse import Stored
 from store.root import check_room, open_root
 
 TRIAL_IMAGES = 16
@@ -26,6 +27,8 @@ class Planned:
     dim: int
     missing: int
     """Images whose block is not stored yet."""
+    known: int
+    """Of these, as many as have the name and size of an image that the same network saw: they may be copied."""
     bytes: int
     """What they will take in the store."""
     seconds: float
@@ -42,6 +45,7 @@ def plan(config: ExtractConfig) -> list[Planned]:
         for one in seen:
             writer = open_writer(root, config, images, one)
             missing = sum(len(writer.rows(block)) for block in writer.missing())
+            known = Stored(root, one.name, writer.fingerprint).likely(images.samples, missing) if missing else 0
             first = bool(missing) and (one.net, one.recipe) not in timed
             if first:
                 timed.add((one.net, one.recipe))
@@ -54,8 +58,11 @@ def plan(config: ExtractConfig) -> list[Planned]:
                     num_samples=len(images.samples),
                     dim=writer.dim,
                     missing=missing,
+                    known=known,
                     bytes=missing_bytes(writer) if missing else 0,
-                    seconds=missing * _seconds_per_image(config, images, one.net, one.recipe) if first else 0.0,
+                    seconds=(missing - known) * _seconds_per_image(config, images, one.net, one.recipe)
+                    if first
+                    else 0.0,
                     free_bytes=free,
                 )
             )

@@ -16,6 +16,7 @@ from store.features import FeatureSet, candidates, subfolders
 from store.fingerprint import Fingerprint
 from store.keys import FeatureKey, to_folder
 from store.root import Root
+from store.samples import Samples
 
 log = logging.getLogger("extract")
 
@@ -52,6 +53,11 @@ class Stored:
     def __contains__(self, content: bytes) -> bool:
         return len(self._hashes) > 0 and self._find(content) is not None
 
+    def likely(self, samples: Samples, most: int) -> int:
+        """How many samples, `most` at most, have the name and size of one that is stored; no file is read."""
+        names = np.unique(np.concatenate([np.empty(0, np.int64), *(_hashes(one.samples) for one in self._sets)]))
+        return min(most, int(np.isin(_hashes(samples), names).sum()))
+
     def read(self, contents: Sequence[bytes]) -> np.ndarray:
         """(n, D) float32 of images that are `in` here. Raises `DamagedFeatures`: what is stored cannot be read."""
         at = np.array([self._find(content) for content in contents], np.int64)
@@ -76,6 +82,11 @@ def _sets(root: Root, backbone: str, fingerprint: Fingerprint) -> Iterator[Featu
                 for hexdigits, manifest in candidates(root, key).items():
                     if _without_samples(manifest.parts) == wanted:
                         yield FeatureSet(root, f"{key.folder}/{hexdigits}", manifest)
+
+
+def _hashes(samples: Samples) -> np.ndarray:
+    pairs = zip(samples.ids, samples.sizes.tolist(), strict=True)
+    return np.fromiter((hash(pair) for pair in pairs), np.int64, len(samples))
 
 
 def _without_samples(parts: Mapping[str, Any]) -> dict[str, Any]:

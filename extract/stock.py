@@ -20,7 +20,7 @@ from store.listing import Listing, read_listing, write_listing
 from store.root import Root
 from store.sample_files import samples_folder, save_samples
 from store.samples import Samples
-from store.source import digest, file_hash, file_times, known_times, note_times
+from store.source import digest, file_hash, file_times, known_times, note_times, place
 from store.writer import CONTENT_BYTES
 
 
@@ -83,7 +83,10 @@ def _seen(root: Root, samples: Samples) -> Iterator[tuple[float, np.ndarray]]:
             if manifest.samples == samples.id and manifest.content not in told:
                 told.add(manifest.content)
                 features = FeatureSet(root, f"{key.folder}/{fingerprint}", manifest)
-                yield _time(manifest.provenance.get("created")), features.content.read(slice(None))
+                yield (
+                    _time(manifest.provenance.get("created")),
+                    features.content_hashes.view(np.uint8).reshape(len(samples), -1),
+                )
         for fingerprint in folders(root, key.folder):
             if fingerprint not in committed:
                 yield from _half_seen(root, f"{key.folder}/{fingerprint}", samples)
@@ -108,11 +111,19 @@ def _time(created: object) -> float:
         return 0.0
 
 
-def take_labels(root: Root, samples: Samples) -> tuple[str, bool]:
-    """Make these targets those of the stored samples; returns the samples id, and whether they are stored."""
+def take_labels(root: Root, samples: Samples) -> bool:
+    """Make these targets those of the stored samples; False: they are not stored."""
     if stored := _is_stored(root, samples):
         save_samples(root, samples)
-    return samples.id, stored
+    return stored
+
+
+def _with(listing: Listing, images: Images) -> Listing:
+    """The listing, with what a split has now."""
+    split, path, folders = images.samples.split, place(listing.source), dict(listing.folders)
+    if path and images.top:
+        folders[split] = images.top.relative_to(path if path.is_dir() else path.parent).as_posix()
+    return replace(listing, splits={**listing.splits, split: images.samples.id}, folders=folders)
 
 
 class Stock:
@@ -127,7 +138,7 @@ class Stock:
         """These images are what their split has now: write the listing, and the times of the files."""
         samples = images.samples
         listing = self._listings.get(samples.dataset) or self._begin(samples.dataset)
-        listing = replace(listing, splits={**listing.splits, samples.split: samples.id})
+        listing = _with(listing, images)
         self._listings[samples.dataset] = listing
         self._write(listing)
         if images.times is not None:
@@ -141,15 +152,15 @@ class Stock:
             old = read_listing(self._root, dataset)
         spec, _ = find_dataset(source, self._data_root)
         found = digest(source)  # before it is read: what changes meanwhile is another digest
-        splits = dict.fromkeys((*splits_of(source, self._data_root), *spec.parts), "")
-        for split in splits:
-            if spec.splits:
-                splits[split] = old.splits.get(split, "") if old else ""
-                continue
+        known = old.splits if old and spec.splits else {}
+        names = (*splits_of(source, self._data_root), *spec.parts)
+        listing = Listing(dataset, source, found, {split: known.get(split, "") for split in names})
+        for split in () if spec.splits else names:
             with suppress(UserError):  # one that is asked for says so when it is opened
-                opened = open_dataset(source, split, self._data_root, allow_absent=True)
-                splits[split] = take_labels(self._root, as_stored(self._root, opened).samples)[0]
-        return Listing(dataset, source, found, splits)
+                images = as_stored(self._root, open_dataset(source, split, self._data_root, allow_absent=True))
+                take_labels(self._root, images.samples)
+                listing = _with(listing, images)
+        return listing
 
     def _write(self, listing: Listing) -> None:
         old = None
@@ -170,7 +181,7 @@ def relabel(root: Root, sources: Sequence[str], data_root: str) -> list[Relabell
         for split in splits_of(source, data_root):
             images = as_stored(root, open_dataset(source, split, data_root, allow_absent=True))
             samples = images.samples
-            _, stored = take_labels(root, samples)
+            stored = take_labels(root, samples)
             stock.note(images)
             state = "labels as they are now" if stored else "these samples have no features yet: extract them"
             rows.append(Relabelled(samples.dataset, split, len(samples), state))

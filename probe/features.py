@@ -57,6 +57,12 @@ def parse_features(
         found = _ITEM.fullmatch(item)
         assert found is not None
         names, low, high = found["names"], found["low"], found["high"]
+        steps = found["steps"].split(":")[1:]
+        if steps and low is high is None:  # a stored name that ends like an option is a name
+            stored = backbones(root, dataset_name(dataset), split)
+            longer = (count for count in range(len(steps), 0, -1) if ":".join([names, *steps[:count]]) in stored)
+            count = next(longer, 0)
+            names, steps = ":".join([names, *steps[:count]]), steps[count:]
         if not names or "[" in names or "]" in names:
             raise BadValue(f"features {item!r}: write name, name[low:high], name:l2 or name[low:high]:pca64:l2")
         name, colon, step = names.rpartition(":")
@@ -65,12 +71,11 @@ def parse_features(
         columns = (int(low) if low else None, int(high) if high else None)
         if columns[1] is not None and columns[1] <= (columns[0] or 0):
             raise BadValue(f"features {item!r}: columns {low or 0} to {high} are none")
-        steps = tuple(found["steps"].split(":")[1:])
         if "pca0" in steps:
             raise BadValue(f"features {item!r}: pca needs at least one component")
-        steps = tuple(step for step in steps if step != "raw") if steps else default
+        taken = tuple(step for step in steps if step != "raw") if steps else default
         expanded = expand_names(root, dataset_name(dataset), split, names)
-        blocks += [Block(name, *columns, steps, spelled=default != DEFAULT_STEPS) for name in expanded]
+        blocks += [Block(name, *columns, taken, spelled=default != DEFAULT_STEPS) for name in expanded]
     if not blocks:
         raise BadValue(f"no feature names in {text!r}: give --features a,b,c")
     return blocks

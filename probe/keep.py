@@ -100,7 +100,7 @@ def keep_predictions(root: Root, name: str, split: Split, classes: tuple[str, ..
         }
     )
     buffer = io.BytesIO()
-    pq.write_table(table, buffer)
+    pq.write_table(table, buffer, write_page_checksum=True)
     key = f"predictions/{name}.parquet"
     root.put(key, buffer.getvalue())
     return key

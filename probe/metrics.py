@@ -69,11 +69,8 @@ def predict(heads: Sequence[Any], data: Data, trained: np.ndarray | None = None)
             top[rows], confidence[rows] = indices.cpu(), best.values[:, 0].exp().cpu()
             likelihood[rows] = log_p.gather(1, y[:, None])[:, 0].cpu()
     order = np.argsort(ranks.gather(data.positions))
-    found = []
-    for parts in kept:
-        top_NK, likelihood_N, confidence_N = (ranks.gather(part.numpy())[order] for part in parts)
-        found.append(Predictions(data.labels, top_NK, likelihood_N, confidence_N, choices))
-    return found
+    gathered = [[ranks.gather(part.numpy())[order] for part in parts] for parts in kept]
+    return [Predictions(data.labels, top, likelihood, sure, choices) for top, likelihood, sure in gathered]
 
 
 def wilson(correct: int, total: int) -> tuple[float, float]:

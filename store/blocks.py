@@ -13,7 +13,7 @@ import google_crc32c
 import numpy as np
 
 from store.errors import DamagedFeatures, RootError
-from store.root import Root
+from store.root import Root, repair_advice
 
 CRC_BYTES = 4
 FILL = {"f": np.nan, "i": -1, "u": 0}
@@ -178,7 +178,7 @@ class Blocks:
         rows = self.rows(block)
         return DamagedFeatures(
             f"{self.root.url}/{self.key(block)} {what}: rows {rows.start} to {rows.stop - 1} are lost. "
-            "Run `python -m store verify --repair`, then the extract command again: it makes only what is missing",
+            f"Run {repair_advice(self.root)}",
             what=f"{self._name(block)} {what}",
         )
 

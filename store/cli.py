@@ -1,6 +1,7 @@
 """`python -m store`: see, check, remove, import and export what is stored."""
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 
 from store.flags import Parser
@@ -31,9 +32,12 @@ def build_parser() -> argparse.ArgumentParser:
 
     command("ls", "List the feature sets (the default command).", chosen, told)
     command("show", "Show what made a feature set.", chosen, told)
-    verify = command("verify", "Read everything back and compare it with its checksums; 1 if something is damaged.",
+    verify = command("verify", "Read everything back (without SET and the like also records, heads, predictions and "
+                     "trained backbones) and compare it with its checksums; 1 if something is damaged.",
                      chosen, told)  # fmt: skip
     verify.add_argument("--repair", action="store_true", help="remove what is damaged, for extract to make it again")
+    verify.add_argument("--backbones", default=os.environ.get("BACKBONES") or "data/backbones", metavar="DIR",
+                        help="where trained backbones are kept, which are read too (default: %(default)s)")  # fmt: skip
     command("rm", "Remove feature sets; never one that is being written.", chosen, asked)
     gc = command("gc", "Remove what killed runs left behind and nothing refers to.", asked)
     gc.add_argument("--age", type=float, default=7.0, metavar="DAYS", help="only what is older (default: %(default)s)")

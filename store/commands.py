@@ -12,10 +12,12 @@ from store import inventory, removal, verify
 from store.errors import BadValue, MissingFeatures
 from store.fingerprint import IMPORTED
 from store.inventory import COMMITTED, NEWER, WRITING, StoredSet
-from store.keys import dataset_name
-from store.root import Root, open_root
+from store.keys import dataset_name, user_path
+from store.opening import import_command
+from store.root import Root, list_command, open_root
 from store.runtime import Progress
 from store.tables import bytes_text, text_table
+from store.verify_results import Found, told_of, verify_backbones, verify_results
 
 DAY_SECONDS = 86400.0
 
@@ -57,9 +59,9 @@ def _table(found: Sequence[StoredSet]) -> str:
 
 
 def show(options: Namespace) -> int:
-    if not options.sets:
-        raise BadValue("show what? name a set as `python -m store ls` lists it: dataset/split/backbone")
     root = open_root(options.store)
+    if not options.sets:
+        raise BadValue(f"show what? name a set as `{list_command(root.url)}` lists it: dataset/split/backbone")
     told = [_describe(root, stored) for stored in _find(root, options)]
     if options.json:
         print(json.dumps(told, indent=1))
@@ -95,31 +97,39 @@ def _describe(root: Root, stored: StoredSet) -> dict[str, object]:
 
 
 def verify_sets(options: Namespace) -> int:
-    root = open_root(options.store)
+    root, results = open_root(options.store), Found()
     found = _find(root, options)
-    if not found:
+    if not (options.sets or options.dataset or options.split):
+        verify_results(root, results)
+        verify_backbones(user_path(options.backbones), results)
+    if not found and not results.counts.total() and not results.findings:
         raise MissingFeatures(f"nothing to verify in {root.url}: is that the --store?")
     left = {WRITING: "is being written", NEWER: "is of a newer version: pip install --upgrade motherlode"}
     for stored in found:
         if stored.state in left:
             print(f"not verified: {stored.name} {left[stored.state]}", file=sys.stderr)
     found = [stored for stored in found if stored.state not in left]
-    findings: list[verify.Finding] = []
+    findings, lists = list[verify.Finding](), set[str]()
     with Progress(sum(stored.num_samples for stored in found), "verify", "rows") as progress:
         for stored in found:
-            findings += verify.verify_set(root, stored, progress.update)
+            findings += verify.verify_set(root, stored, progress.update, lists)
+    findings += results.findings
     if options.repair:
         verify.repair(root, findings)
     if options.json:
         told = [{k: v for k, v in asdict(finding).items() if k != "keys"} for finding in findings]
-        print(json.dumps({"sets": len(found), "findings": told}, indent=1))
+        read = {"sets": len(found), "read": dict(results.counts), "unchecked": results.unchecked}
+        print(json.dumps({**read, "findings": told}, indent=1))
     elif not findings:
         print(f"{len(found)} sets, {sum(stored.blocks for stored in found)} blocks: all as written")
     else:
         rows = [(f.name, f"{f.rows[0]}-{f.rows[1]}" if f.rows else "none", f.what) for f in findings]
         print(text_table(["set", "rows lost", "what"], rows))
-        print(_advice(root, [stored for stored in found if stored.name in {f.name for f in findings}], options.repair))
-    return 1 if findings and not options.repair else 0
+        if damaged := [stored for stored in found if stored.name in {f.name for f in findings}]:
+            print(_advice(root, damaged, options.repair))
+    if results.counts or results.unchecked:
+        print(told_of(results), file=sys.stderr)
+    return int(any(not (options.repair and finding.keys) for finding in findings))
 
 
 def _advice(root: Root, damaged: Sequence[StoredSet], repaired: bool) -> str:
@@ -130,8 +140,7 @@ def _advice(root: Root, damaged: Sequence[StoredSet], repaired: bool) -> str:
     for stored in damaged:
         key, manifest = stored.key, stored.manifest
         if manifest and manifest.parts.get("architecture") == IMPORTED:
-            lines.append(f"  python -m store import FILE --backbone {key.backbone} "
-                         f"--dataset {key.dataset} --split {key.split}{place}")  # fmt: skip
+            lines.append(f"  {import_command(root, key, key.dataset)}")
         else:
             source = str(manifest.provenance.get("source", key.dataset)) if manifest else key.dataset
             lines.append(f"  python -m extract --backbone {key.backbone} "
@@ -149,9 +158,9 @@ def _confirm(question: str, yes: bool) -> bool:
 
 
 def rm(options: Namespace) -> int:
-    if not (options.sets or options.dataset or options.split):
-        raise BadValue("remove what? name sets as `python -m store ls` lists them, or --dataset, --split")
     root = open_root(options.store)
+    if not (options.sets or options.dataset or options.split):
+        raise BadValue(f"remove what? name sets as `{list_command(root.url)}` lists them, or --dataset, --split")
     found = _find(root, options)
     for stored in found:
         if stored.state != COMMITTED and inventory.being_written(root, stored.folder):
@@ -162,7 +171,7 @@ def rm(options: Namespace) -> int:
                 "lies, or remove the link itself; nothing was removed"
             )
     if not found:
-        raise BadValue(f"nothing to remove in {root.url}: `python -m store ls` lists what is there")
+        raise BadValue(f"nothing to remove in {root.url}: `{list_command(root.url)}` lists what is there")
     print(_table(found), file=sys.stderr)
     size = bytes_text(sum(stored.bytes for stored in found))
     if not _confirm(f"Remove these {len(found)} feature sets, {size}?", options.yes):
@@ -194,7 +203,7 @@ def import_features(options: Namespace) -> int:
     from store.exchange import ImportOptions, import_file
 
     chosen = ImportOptions(
-        labels=Path(options.labels) if options.labels else None,
+        labels=None if options.labels is None else Path(options.labels),
         ids=options.ids,
         partial=options.partial,
         dtype=options.dtype,
@@ -211,7 +220,7 @@ def import_features(options: Namespace) -> int:
 
 
 def export_features(options: Namespace) -> int:
-    from store.exchange import export_file
+    from store.exporting import export_file
 
     path = Path(options.file)
     rows, dim = export_file(

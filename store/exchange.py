@@ -1,8 +1,8 @@
-"""Feature sets from files, and files from concatenations."""
+"""Feature sets from files of other people's, and of other stores."""
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from store import backends
-from store.concat import open_features
 from store.errors import BadFeatures, BadValue, UserError
 from store.features import FeatureSet
 from store.fingerprint import IMPORTED, Fingerprint
-from store.foreign import READERS, reading
-from store.formats import PORTION, array_name, names_name, write_arrays
+from store.foreign import reading
+from store.formats import PORTION
 from store.inventory import find_sets
 from store.joining import Part, parts
 from store.keys import FeatureKey, check_name, to_folder
+from store.listing import adopt
 from store.roles import Table, read_table
 from store.root import Root, check_room
 from store.runtime import Progress
@@ -51,6 +51,17 @@ class ImportOptions:
     backend: str = "zarr"
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """One split, checked and ready to be written."""
+
+    part: Part
+    samples: Samples
+    block: Block
+    contents: np.ndarray
+    fingerprint: Fingerprint
+
+
 def import_file(
     root: Root, path: Path, dataset: str, backbone: str, split: str | None = None, options: ImportOptions | None = None
 ) -> list[FeatureSet]:
@@ -63,23 +74,22 @@ def import_file(
     check_name("backbone", backbone)
     backends.backend(options.backend)
     table = read_table(path, labels=options.labels, ids=options.ids)
-    dtype = _pick_dtype(np.dtype(table.features.dtype), options.dtype)
+    dtype = pick_dtype(np.dtype(table.features.dtype), options.dtype)
     found = parts(root, dataset, split, table, partial=options.partial)
     dim = int(np.prod(table.features.shape[1:], dtype=np.int64))
     check_room(root, sum(len(part.rows) for part in found) * dim * np.dtype(dtype).itemsize)
-    x, planned = table.features, []
+    x, planned = table.features, list[_Plan]()
     if not isinstance(x, np.ndarray) and not all(_together(part.rows) for part in found):
         with reading(path):
             x = np.asarray(x[:])  # HDF5 is slow at single rows
     for part in found:
         samples = _with_targets(root, part, table, relabel=options.relabel)
         block = _blocks(table, x, part, dtype, options)
-        planned.append((part, samples, block, _fingerprint(block, part, dtype)))
-    _check_once(root, dataset, [(part.samples.split, fingerprint) for part, _, _, fingerprint in planned])
-    return [
-        _write(root, path, FeatureKey(dataset, part.samples.split, backbone), samples, dim, block, fingerprint, options)
-        for part, samples, block, fingerprint in planned
-    ]
+        planned.append(_Plan(part, samples, block, _contents(root, part, table), _fingerprint(block, part, dtype)))
+    _check_once(root, dataset, {one.part.samples.split: one.fingerprint for one in planned if not one.part.stored})
+    made = [_write(root, path, backbone, one, dim, options) for one in planned]
+    adopt(root, dataset, {part.samples.split: part.samples.id for part in found if not part.stored})
+    return made
 
 
 def _fingerprint(block: Block, part: Part, dtype: str) -> Fingerprint:
@@ -98,10 +108,10 @@ def _fingerprint(block: Block, part: Part, dtype: str) -> Fingerprint:
     )
 
 
-def _check_once(root: Root, dataset: str, made: list[tuple[str, Fingerprint]]) -> None:
-    """Raise `BadValue` where these very features are another split's already."""
+def _check_once(root: Root, dataset: str, made: Mapping[str, Fingerprint]) -> None:
+    """Raise `BadValue` where the features of a new split are another split's already."""
     for found in find_sets(root, dataset=dataset):
-        for split, fingerprint in made:
+        for split, fingerprint in made.items():
             weights = found.manifest.parts["weights"] if found.manifest else ""
             if found.key.split != split and weights == fingerprint.weights:
                 raise BadValue(
@@ -110,32 +120,44 @@ def _check_once(root: Root, dataset: str, made: list[tuple[str, Fingerprint]]) -
                 )
 
 
-def _write(
-    root: Root, path: Path, key: FeatureKey, samples: Samples, dim: int, block: Block, fingerprint: Fingerprint,
-    options: ImportOptions,
-) -> FeatureSet:  # fmt: skip
+def _write(root: Root, path: Path, backbone: str, plan: _Plan, dim: int, options: ImportOptions) -> FeatureSet:
+    samples = plan.samples
+    key = FeatureKey(samples.dataset, samples.split, backbone)
     save_samples(root, samples, relabel=options.relabel)  # another import may have come first since
     samples = load_samples(root, key.dataset, key.split, samples.id)
-    writer = FeatureWriter(root, key, fingerprint, samples, dim, backend=options.backend)
-    contents = _contents(root, key, samples)
+    writer = FeatureWriter(root, key, plan.fingerprint, samples, dim, backend=options.backend)
     with Progress(len(samples), f"import {key}", "rows") as progress:
         for index in writer.missing():
             rows = writer.rows(index)
-            features, bad = block(rows)
-            writer.write(index, features, contents[rows.start : rows.stop], bad)
+            features, bad = plan.block(rows)
+            writer.write(index, features, plan.contents[rows.start : rows.stop], bad)
             progress.update(len(rows))
     writer.commit({"command": f"python -m store import {path.name}"})
     return FeatureSet(root, writer.folder)
 
 
-def _contents(root: Root, key: FeatureKey, samples: Samples) -> np.ndarray:
-    """(N, 16) uint8: the images' hashes, of another set of the same samples that has them; zeros where none does."""
+def _contents(root: Root, part: Part, table: Table) -> np.ndarray:
+    """(N, 16) uint8: the images' hashes, of another set of the same samples or of the file; zeros where none has it.
+
+    Raises `BadValue`: the file's are others.
+    """
+    samples = part.samples
     best = np.zeros((len(samples), CONTENT_BYTES), np.uint8)
-    for found in find_sets(root, dataset=key.dataset, split=key.split):
+    for found in find_sets(root, dataset=samples.dataset, split=samples.split):
         if found.manifest and found.manifest.samples == samples.id and not best.any():
             with suppress(UserError):  # damaged: its own readers say so
                 best = FeatureSet(root, found.folder, found.manifest).content_hashes.view(np.uint8).reshape(best.shape)
-    return best
+    if table.contents is None:
+        return best
+    given = table.contents[part.rows]
+    given[part.rows < 0] = 0
+    differ = np.flatnonzero((given != best).any(axis=1) & given.any(axis=1) & best.any(axis=1))
+    if len(differ):
+        raise BadValue(
+            f"{table.path}: {len(differ)} of {len(samples)} images of {samples.split} are other pictures than in the "
+            f"store, first {samples.ids[int(differ[0])]!r}: their features in this file are of what stood there before"
+        )
+    return np.where(best.any(axis=1, keepdims=True), best, given)
 
 
 def _with_targets(root: Root, part: Part, table: Table, *, relabel: bool) -> Samples:
@@ -162,19 +184,17 @@ def _with_targets(root: Root, part: Part, table: Table, *, relabel: bool) -> Sam
             )
         if len(differ):
             changed[name] = column
-    return Samples(samples.dataset, samples.split, list(samples.ids), samples.sizes, changed)
+    return Samples(samples.dataset, samples.split, list(samples.ids), samples.sizes, changed, samples.replaced)
 
 
 def _differing(ours: Targets, theirs: Targets, *, nameless: bool) -> np.ndarray:
     """Rows with a class in the file and another, or none, in the store; numbers may stand for the store's classes."""
     place = {name: i for i, name in enumerate(theirs.classes)}
-    by_name = np.array([*(place.get(name, -2) for name in ours.classes), -1])[ours.index]
-    differ = np.flatnonzero((ours.index >= 0) & (by_name != theirs.index))
-    if len(differ) and nameless:
-        numbers = np.array([*map(int, ours.classes), -1])[ours.index]
-        if not ((ours.index >= 0) & (numbers != theirs.index)).any():
-            return differ[:0]
-    return differ
+    readings = [[place.get(name, -2) for name in ours.classes]]
+    if nameless:
+        readings.append([int(name) for name in ours.classes])
+    found = [np.flatnonzero((ours.index >= 0) & (np.array([*one, -1])[ours.index] != theirs.index)) for one in readings]
+    return min(found, key=len)
 
 
 def _blocks(table: Table, x: Any, part: Part, dtype: str, options: ImportOptions) -> Block:
@@ -194,9 +214,10 @@ def _together(rows: np.ndarray) -> bool:
     return rows[0] >= 0 and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows)))
 
 
-def _pick_dtype(given: np.dtype, asked: str | None) -> str:
-    if asked and asked not in DTYPES:
-        raise BadValue(f"--dtype {asked}: features are stored as {' or '.join(DTYPES)}")
+def pick_dtype(given: np.dtype, asked: str | None) -> str:
+    """The dtype that features of a file or a concatenation are kept in. Raises `BadValue`: another was asked for."""
+    if asked is not None and asked not in DTYPES:
+        raise BadValue(f"--dtype {asked!r}: features are stored as {' or '.join(DTYPES)}")
     return asked or ("float16" if given == np.float16 else "float32")
 
 
@@ -227,28 +248,3 @@ def _checked(
     stored[~fine] = np.nan
     reasons = {True: f"not finite in {path.name}", False: f"no row in {path.name}"}
     return stored, {int(row): reasons[bool(there[row])] for row in np.flatnonzero(~fine)}
-
-
-def export_file(
-    root: Root, path: Path, dataset: str, split: str, names: str, *, dtype: str | None = None, overwrite: bool = False
-) -> tuple[int, int]:
-    """Write the concatenation `names` with its samples and targets to a file; returns its shape.
-
-    The dtype is that of the parts where they agree, else float32.
-    """
-    if path.exists() and not overwrite:
-        raise BadValue(f"{path} is there already: --overwrite replaces it")
-    if path.suffix.lower() not in READERS:
-        raise BadValue(f"{path}: the format is told by the suffix, one of {', '.join(READERS)}")
-    x = open_features(root, dataset, split, names)
-    kinds = {part.manifest.dtype for part in x.parts}
-    kind = np.dtype(_pick_dtype(np.dtype(kinds.pop() if len(kinds) == 1 else "float32"), dtype))
-    samples = x.samples
-    columns: dict[str, Any] = {"ids": np.array(list(samples.ids), str), "sizes": samples.sizes}
-    for name, column in samples.targets.items():
-        columns[array_name(name)] = column.index
-        columns[names_name(name)] = np.array(column.classes, str)
-    spans = (slice(start, min(start + PORTION, len(x))) for start in range(0, len(x), PORTION))
-    portions = (x.read(span, np.empty((span.stop - span.start, x.dim), kind)) for span in spans)
-    write_arrays(path, portions, x.shape, kind, columns)
-    return x.shape

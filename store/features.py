@@ -13,7 +13,7 @@ from store.columns import load_column
 from store.errors import DamagedFeatures, FormatError, MissingFeatures
 from store.keys import FeatureKey, from_folder, is_hash, to_folder
 from store.manifest import Manifest, read_manifest
-from store.root import Root
+from store.root import Root, repair_advice
 from store.sample_files import load_samples
 from store.samples import Samples
 
@@ -48,7 +48,7 @@ class FeatureSet:
         if len(samples) != self.shape[0]:
             raise FormatError(
                 f"{self.root.url}/{self.folder}: the manifest says {self.shape[0]} samples, their list has "
-                f"{len(samples)}; run `python -m store verify`"
+                f"{len(samples)}; run {repair_advice(self.root)}"
             )
         return samples
 
@@ -71,7 +71,7 @@ class FeatureSet:
             raise FormatError(
                 f"{self.root.url}/{self.folder}: the manifest says {self.shape} of {manifest.dtype} in blocks of "
                 f"{manifest.block_rows} rows, the array is {stored[0]} of {stored[2]} in blocks of {stored[1]}; "
-                "run `python -m store verify`"
+                f"run {repair_advice(self.root)}"
             )
         blocks.committed = lambda: self.checksums
         return blocks
@@ -83,7 +83,7 @@ class FeatureSet:
         if hashes.shape[:1] != self.shape[:1]:
             raise FormatError(
                 f"{self.root.url}/{self.folder}/content has {hashes.shape[0]} rows, the manifest says {self.shape[0]}; "
-                "run `python -m store verify`"
+                f"run {repair_advice(self.root)}"
             )
         return hashes
 
@@ -104,8 +104,7 @@ class FeatureSet:
 
     def _damaged(self, what: str) -> DamagedFeatures:
         return DamagedFeatures(
-            f"{self.root.url}/{self.folder}/{what} is not what the manifest says: run `python -m store verify "
-            "--repair`, then the extract command again",
+            f"{self.root.url}/{self.folder}/{what} is not what the manifest says: run {repair_advice(self.root)}",
             what=f"{what} is not what the manifest says",
         )
 

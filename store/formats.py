@@ -1,18 +1,19 @@
 """Files that features are written to: npz, npy, HDF5, Parquet, as named arrays.
 
-`features` (N, D); `ids`, `sizes` (N,); for the target column `label` the class indices `labels` (N,) and the class
-names `label_names` (C,), for `group` likewise, and `target_X`, `target_X_names` for any other column X.
+`features` (N, D); `ids`, `sizes` and `content`, the images' hashes in hex, (N,); for the target column `label` the
+class indices `labels` (N,) and the class names `label_names` (C,), for `group` likewise, and `target_X`,
+`target_X_names` for any other column X.
 """
 
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from store.foreign import pyarrow
+from store.foreign_parquet import pyarrow
 from store.whole import written, written_together
 
 PORTION = 4096
@@ -38,6 +39,17 @@ def column_of(name: str) -> str | None:
     if name in known:
         return known[name]
     return name.removeprefix("target_") if name.startswith("target_") and not name.endswith("_names") else None
+
+
+def _is_ours(name: str) -> bool:
+    """Whether `export` gives an array that name."""
+    fixed = (
+        "ids",
+        "sizes",
+        "content",
+        *(name_of(column) for column in ("label", "group") for name_of in (array_name, names_name)),
+    )
+    return name in fixed or name.startswith("target_")
 
 
 def write_arrays(path: Path, portions: Portions, shape: tuple[int, int], dtype: np.dtype, columns: Arrays) -> None:
@@ -67,12 +79,19 @@ def _write_npz(path: Path, portions: Portions, shape: tuple[int, int], dtype: np
 
 def _write_npy(path: Path, portions: Portions, shape: tuple[int, int], dtype: np.dtype, columns: Arrays) -> None:
     beside = [path.with_name(f"{path.stem}.{name}.npy") for name in columns]
-    with written_together([*beside, path]) as (*files, features):
+    with written_together([*beside, path], _stale(path, beside)) as (*files, features):
         for file, array in zip(files, columns.values(), strict=True):
             np.lib.format.write_array(file, array, allow_pickle=False)
         _npy_header(features, shape, dtype)
         for x in portions:
             features.write(x.tobytes())
+
+
+def _stale(path: Path, beside: Sequence[Path]) -> list[Path]:
+    """Columns of an export that is replaced, which the new one has not."""
+    there = path.parent.glob("*.npy") if path.exists() else ()
+    named = {one.name.removeprefix(f"{path.stem}.").removesuffix(".npy"): one for one in there if one not in beside}
+    return [one for name, one in named.items() if _is_ours(name) and one.name == f"{path.stem}.{name}.npy"]
 
 
 def _write_hdf5(path: Path, portions: Portions, shape: tuple[int, int], dtype: np.dtype, columns: Arrays) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from store.blocks import FILL, Blocks, Frame
 from store.errors import DamagedFeatures, FormatError
 from store.json_text import parse_json
-from store.root import Root
+from store.root import Root, repair_advice
 
 HEAD = 8192
 """Where the rows begin in a block's file."""
@@ -41,7 +41,7 @@ def open_blocks(root: Root, prefix: str) -> Blocks:
         shape, dtype, block_rows = tuple(map(int, meta["shape"])), np.dtype(meta["dtype"]), int(meta["block_rows"])
     except FileNotFoundError:
         root.check_there()
-        raise DamagedFeatures(f"{where} is missing: `python -m store verify --repair`, then extract again") from None
+        raise DamagedFeatures(f"{where} is missing: run {repair_advice(root)}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{where} is not an array of format 1: {error!r}") from error
 
@@ -74,11 +74,33 @@ def publish(root: Root, folder: str) -> None:
 
     blocks = open_blocks(root, f"{folder}/x")
     layout = h5py.VirtualLayout(blocks.shape, blocks.dtype)
-    for block in range(blocks.num_blocks):
-        rows = blocks.rows(block)
-        source = h5py.VirtualSource(f"x/{block}.h5", "x", (len(rows), *blocks.row_shape))
+    for rows, name in _sources(blocks):
+        source = h5py.VirtualSource(name, "x", (len(rows), *blocks.row_shape))
         layout[rows.start : rows.stop] = source
     memory = io.BytesIO()
     with h5py.File(memory, "w", libver="v110") as file:
         file.create_virtual_dataset("features", layout, fillvalue=FILL[blocks.dtype.kind])
     root.put(f"{folder}/x.h5", memory.getvalue())
+
+
+def _sources(blocks: Blocks) -> list[tuple[range, str]]:
+    """Rows of x.h5, and the file that holds them."""
+    return [(blocks.rows(block), f"x/{block}.h5") for block in range(blocks.num_blocks)]
+
+
+def wrongly_published(root: Root, folder: str) -> str:
+    """What is wrong with x.h5, which only other programs read; empty: nothing."""
+    import h5py
+
+    blocks = open_blocks(root, f"{folder}/x")
+    try:
+        with h5py.File(io.BytesIO(root.get(f"{folder}/x.h5")), "r") as file:
+            data = file["features"]
+            shown = [(one.vspace.get_select_bounds(), one.file_name, one.dset_name) for one in data.virtual_sources()]
+            right = (data.shape, data.dtype) == (blocks.shape, blocks.dtype)
+    except FileNotFoundError:
+        return "x.h5 is missing"
+    except (OSError, KeyError, ValueError, RuntimeError, AttributeError) as error:
+        return f"x.h5 cannot be read ({error})"
+    need = [(((rows.start, 0), (rows.stop - 1, blocks.shape[1] - 1)), name, "x") for rows, name in _sources(blocks)]
+    return "" if right and sorted(shown) == sorted(need) else "x.h5 does not show the blocks"

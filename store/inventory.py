@@ -15,11 +15,11 @@ import numpy as np
 
 from store.backends import backend
 from store.blocks import Blocks
-from store.errors import FormatError, MissingFeatures, NewerFormat, UserError
-from store.json_text import parse_json
+from store.errors import MissingFeatures, NewerFormat, UserError
 from store.keys import FeatureKey, from_folder, is_hash
 from store.manifest import Manifest, read_manifest
-from store.root import Root
+from store.root import Root, list_command
+from store.started import read_started
 
 COMMITTED, WRITING, UNFINISHED, DAMAGED, NEWER = "committed", "writing", "unfinished", "damaged", "newer"
 QUIET_SECONDS = 600.0
@@ -109,7 +109,7 @@ def find_sets(
                 nearest = f"nearest: {near[0]}; " if near else ""
                 raise MissingFeatures(
                     f"no feature set matches {pattern!r} in {root.url}; {nearest}there is: "
-                    f"{', '.join(have[:10]) or 'nothing'}; `python -m store ls` lists all"
+                    f"{', '.join(have[:10]) or 'nothing'}; `{list_command(root.url)}` lists all"
                 )
         return list(pool.map(lambda name: _look(root, *name), chosen))
 
@@ -156,10 +156,7 @@ def _look_at_half(root: Root, key: FeatureKey, fingerprint: str) -> StoredSet:
 
 def open_half(root: Root, folder: str) -> Blocks:
     """The features of a set that is not committed. Raises `FileNotFoundError`: not begun; `DamagedFeatures`."""
-    try:
-        kind = parse_json(root.get(f"{folder}/started.json"))["backend"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise FormatError(f"{root.url}/{folder}/started.json is damaged: `python -m store rm` the set") from error
+    kind = read_started(root, folder)["backend"]
     if not root.list(f"{folder}/x"):
         raise FileNotFoundError(f"{folder}/x")
     blocks: Blocks = backend(kind).open_blocks(root, f"{folder}/x")

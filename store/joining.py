@@ -9,6 +9,7 @@ import numpy as np
 from store.errors import BadValue
 from store.inventory import find_sets
 from store.keys import check_name
+from store.listing import is_retired, read_listing
 from store.roles import Table
 from store.root import Root
 from store.sample_files import load_samples
@@ -31,13 +32,15 @@ class Part:
 
 
 def present(root: Root, dataset: str) -> dict[str, Samples]:
-    """The newest list of samples of each split that has features."""
-    newest: dict[str, tuple[str, str]] = {}
+    """The samples that each split with features has today: those of the dataset's listing, else the newest."""
+    listing, newest = read_listing(root, dataset), dict[str, tuple[bool, str, str]]()
     for found in find_sets(root, dataset=dataset):
-        if found.manifest:
+        if found.manifest and not is_retired(listing, found.key.split):
+            samples = found.manifest.samples
+            listed = listing is not None and listing.splits[found.key.split] == samples
             created = str(found.manifest.provenance.get("created", ""))
-            newest[found.key.split] = max(newest.get(found.key.split, ("", "")), (created, found.manifest.samples))
-    return {split: load_samples(root, dataset, split, samples) for split, (_, samples) in newest.items()}
+            newest[found.key.split] = max(newest.get(found.key.split, (False, "", "")), (listed, created, samples))
+    return {split: load_samples(root, dataset, split, samples) for split, (_, _, samples) in newest.items()}
 
 
 def parts(root: Root, dataset: str, split: str | None, table: Table, *, partial: bool = False) -> list[Part]:
@@ -141,11 +144,11 @@ def _other_ids(table: Table) -> str:
 
 
 def _as_stored(ids: Sequence[str], stored: Mapping[str, Samples]) -> Sequence[str]:
-    """Where no id is known as it stands: with / for backslashes, and without a folder that all begin with."""
+    """Where no id is known as it stands: without blanks around it, / for backslashes, less a folder that all are in."""
     known = {name for samples in stored.values() for name in samples.ids}
     if not known.isdisjoint(ids):
         return ids
-    plain = [name.replace("\\", "/").removeprefix("./") for name in ids]
+    plain = [name.strip().replace("\\", "/").removeprefix("./") for name in ids]
     parts = plain[0].split("/")
     for cut in range(len(parts)):
         above = "".join(f"{part}/" for part in parts[:cut])

@@ -7,7 +7,8 @@ version) has every split that is stored.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 
 from store.errors import FormatError, NewerFormat
 from store.fingerprint import sha256_json
@@ -30,6 +31,8 @@ class Listing:
     """Of the source (`store/source.py`); empty for a dataset of the table."""
     splits: Mapping[str, str]
     """Every split that the dataset has -> the samples id that it has now; empty where `extract` did not look."""
+    folders: Mapping[str, str] = field(default_factory=dict)
+    """Split -> where its sample ids begin, below the list's or the source's own folder; only of files."""
     created: str = ""
     format: int = FORMAT
 
@@ -55,14 +58,18 @@ def read_listing(root: Root, dataset: str) -> Listing | None:
         if isinstance(error, NewerFormat):
             raise
         raise FormatError(_damaged(where, dataset)) from error
-    ids = listing.splits.values() if isinstance(listing.splits, Mapping) else (None,)
-    if claimed != sha256_json(values) or listing.dataset != dataset or not all(_is_id(one) for one in ids):
+    if claimed != sha256_json(values) or listing.dataset != dataset or not _is_sound(listing):
         raise FormatError(_damaged(where, dataset))
     return listing
 
 
-def _is_id(value: object) -> bool:
-    return isinstance(value, str) and (not value or is_hash(value))
+def _is_sound(listing: Listing) -> bool:
+    """Whether every samples id is one, and no folder leads out of the source."""
+    if not isinstance(listing.splits, dict) or not isinstance(listing.folders, dict):
+        return False
+    below = [PurePosixPath(str(folder)) for folder in listing.folders.values()]
+    ids = [str(one) for one in listing.splits.values()]
+    return all(not one or is_hash(one) for one in ids) and not any(p.is_absolute() or ".." in p.parts for p in below)
 
 
 def _damaged(where: str, dataset: str) -> str:
@@ -79,9 +86,17 @@ def write_listing(root: Root, listing: Listing) -> None:
         "source": listing.source,
         "digest": listing.digest,
         "splits": dict(listing.splits),
+        "folders": dict(listing.folders),
         "created": listing.created,
     }
     root.put(listing_key(listing.dataset), json.dumps({**values, "sha256": sha256_json(values)}, indent=1).encode())
+
+
+def adopt(root: Root, dataset: str, splits: Mapping[str, str]) -> None:
+    """Add splits with samples of their own to a dataset that has a listing; no listing is begun for them."""
+    listing = read_listing(root, dataset)
+    if listing and splits:
+        write_listing(root, replace(listing, splits={**listing.splits, **splits}))
 
 
 def stored_splits(root: Root, dataset: str) -> list[str]:

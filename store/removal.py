@@ -41,6 +41,7 @@ class Garbage:
     def keys(self) -> list[str]:
         return [*self.sets, *self.samples, *self.partials]
 
+
 FOLDERS = ("datasets", "features", "grams", "heads", "predictions", "records", "samples")
 """What a store is made of; what lies beside these may be another's, however it is named."""
 

@@ -1,6 +1,7 @@
 """Which array of a file is what: features, ids, labels, groups, splits. What is not clear is never guessed."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import Any
 import numpy as np
 
 from store.errors import BadValue, UnknownName
-from store.foreign import NAMES_FILE, NUMBER, OTHER, TEXT, Column, check_written, read_columns, reading
+from store.foreign import NUMBER, OTHER, TEXT, Column, reading
+from store.foreign_files import NAMES_FILE, read_columns
+from store.foreign_hdf5 import check_written
 from store.formats import column_of, names_name
+from store.habits import usual
 from store.samples import Targets
 from store.values import as_sizes, as_targets, as_texts, read_labels
 
@@ -21,6 +25,8 @@ TARGETS = {
     "label": ("labels", "all_labels", "label", "targets", "y", "class_name"),
     "group": ("groups", "group"),
 }
+SURELY = ("labels", "all_labels", "label", "groups", "group")
+"""Names that are surely meant so: where their values cannot be taken, that is an error."""
 IDS = (
     "ids", "id", "paths", "path", "image_paths", "image_path", "img_paths", "img_path", "filenames", "filename",
     "file_names", "file_name", "filepaths", "filepath", "file_paths", "file_path", "files", "file",
@@ -43,6 +49,8 @@ class Table:
     numbered: bool
     """Whether the ids are row numbers, because the file has none."""
     sizes: np.ndarray | None
+    contents: np.ndarray | None
+    """(N, 16) uint8, the images' hashes as `store export` writes them; zeros where there is none."""
     splits: np.ndarray | None
     """(N,) names of splits, if the file says which row is of which."""
     targets: Mapping[str, Targets]
@@ -72,23 +80,38 @@ def read_table(path: Path, *, labels: Path | None = None, ids: str | None = None
             raise BadValue(f"{path}: features are {tuple(x.shape)}; features are numbers, (N, D)")
         check_written(path, x, count)
     used = set[str]()
-    if labels:
+    if labels is not None:
         columns["labels"] = read_labels(labels)
     targets, nameless = _targets(path, columns, count, used)
     splits = _splits(path, columns, count, used)
     sizes = as_sizes(path, _values(path, "sizes", columns["sizes"], count)) if "sizes" in columns else None
+    contents = _contents(path, columns, count)
+    if contents is not None:
+        used.add("content")
     by, others = _ids(path, columns, count, ids, used | {"sizes"}, splits)
     names = None if by is None else _id_texts(path, by, columns, count)
+    taken = sorted(used)
     used |= {by} if by else set()
     rest = [key for key in columns if key not in {*used, "sizes"}]
-    log.info("%s: features %s%s%s", path.name, name, _told(sorted(used), "with "), _told(rest, "not taken: "))
+    log.info(
+        "%s: features from %s, ids from %s%s%s", path.name, name, by or "the rows' numbers: they join only their like",
+        _told(taken, "with "), _told(rest, "not taken: "),
+    )  # fmt: skip
     numbered = names is None
     if names is None:
-        log.info(
-            "%s has no ids: its rows are named by their numbers, and join only sets of the same numbers", path.name
-        )
         names = [f"{row:0{len(str(count - 1))}d}" for row in range(count)]
-    return Table(path, x, names, numbered, sizes, splits, targets, nameless, others)
+    return Table(path, x, names, numbered, sizes, contents, splits, targets, nameless, others)
+
+
+def _contents(path: Path, columns: Mapping[str, Column], count: int) -> np.ndarray | None:
+    """None where there are no hashes: a column `content` of anything else is the user's own."""
+    column = columns.get("content")
+    if column is None or column.kind != TEXT or column.shape != (count,):
+        return None
+    texts = [str(text or "") for text in as_texts(path, "content", _values(path, "content", column, count))]
+    if not all(re.fullmatch(r"([0-9a-f]{32})?", text) for text in texts):
+        return None
+    return np.frombuffer(bytes.fromhex("".join(text or "0" * 32 for text in texts)), np.uint8).reshape(count, 16)
 
 
 def _told(names: Sequence[str], word: str) -> str:
@@ -160,7 +183,7 @@ def _alias(columns: Mapping[str, Column], names: Sequence[str], count: int) -> s
     one_each = [name for name in there if columns[name].shape in ((count,), (count, 1)) and columns[name].kind != OTHER]
     if one_each and not (one_each[0] == "y" and "x" in columns):  # x, y: a place
         return one_each[0]
-    return there[0] if there and there[0] == names[0] else None
+    return there[0] if there and there[0] in SURELY else None
 
 
 def _class_names(path: Path, name: str, column: Column) -> list[str]:
@@ -174,7 +197,11 @@ def _splits(path: Path, columns: Mapping[str, Column], count: int, used: set[str
     if name is None:
         return None
     used.add(name)
-    return np.array([text or "" for text in as_texts(path, name, _values(path, name, columns[name], count))])
+    texts = as_texts(path, name, _values(path, name, columns[name], count))
+    for row, text in enumerate(texts):
+        if not text:
+            raise BadValue(f"{path}: row {row} has no {name}; every row has one, or the column another name")
+    return np.array([usual(str(text)) for text in texts])
 
 
 def _ids(

@@ -76,9 +76,21 @@ def default_root() -> str:
     return os.environ.get("FEATURE_STORE", DEFAULT_ROOT)
 
 
+def list_command(store: str | None) -> str:
+    """The command that lists what is in a store, None being the usual one."""
+    return "python -m store ls" + ("" if store in (None, default_root()) else f" --store {shlex.quote(str(store))}")
+
+
 def store_flag(root: Root) -> str:
     """What a command that is advised has to say of the store, with a space before it; nothing for the usual one."""
     return "" if root.url == default_root() else f" --store {shlex.quote(root.url)}"
+
+
+def repair_advice(root: Root) -> str:
+    """The command that removes what is damaged in a store, and what it does, as the end of an error's text."""
+    return (
+        f"`python -m store verify --repair{store_flag(root)}`: it removes what is damaged and says how to make it again"
+    )
 
 
 def open_root(url: str | Path | None = None) -> Root:

@@ -41,15 +41,19 @@ def default_workers() -> int:
     return max(1, min(16, num_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
+class _Plain(logging.Formatter):
+    """Names of files and classes may hold control characters: none of them reaches the terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return shown(super().formatMessage(record), MOST_LETTERS)
+
+
 def set_up_logging(*, verbose: bool = False) -> None:
     """Logs go to stderr; stdout carries results."""
     prefix = f"[{rank()}/{size()}] " if size() > 1 else ""
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        stream=sys.stderr,
-        format=f"{prefix}%(message)s",
-        force=True,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Plain(f"{prefix}%(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
     for noisy in ("faiss", "PIL", "urllib3", "botocore", "werkzeug", "matplotlib", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

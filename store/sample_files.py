@@ -15,12 +15,10 @@ from store.columns import load_column, make_column, save_column
 from store.errors import BadValue, DamagedFeatures, FormatError, MissingFeatures
 from store.json_text import parse_json
 from store.keys import check_name, from_folder, to_folder
-from store.root import Root
+from store.root import Root, repair_advice
 from store.samples import CHUNK, Samples, Targets
 
 log = logging.getLogger("store")
-
-_MEND = "run `python -m store verify --repair`, then the extract command again"
 
 
 class Ids(Sequence[str]):
@@ -102,6 +100,8 @@ class _StoredTargets(Mapping[str, Targets]):
         below = f"{self._below}/{to_folder(column)}"
         try:
             current = check_name("targets", self._root.get(f"{below}/current").decode())
+            if _column_name(self._root, f"{below}/{current}") not in ("", column):
+                raise ValueError("it is another column")  # noqa: TRY301
             classes = parse_json(self._root.get(f"{below}/{current}/classes.json"))
             index = load_column(self._root, f"{below}/{current}/index")
             targets = Targets(column, tuple(classes), index)
@@ -109,7 +109,9 @@ class _StoredTargets(Mapping[str, Targets]):
                 raise ValueError("it is not what its hash says")  # noqa: TRY301
         except (FileNotFoundError, ValueError, TypeError, DamagedFeatures) as error:
             why = error.what if isinstance(error, DamagedFeatures) else error
-            raise DamagedFeatures(f"{self._root.url}/{below} is damaged ({why}): {_MEND}") from error
+            raise DamagedFeatures(
+                f"{self._root.url}/{below} is damaged ({why}): run {repair_advice(self._root)}"
+            ) from error
         return targets
 
     def __iter__(self) -> Iterator[str]:
@@ -151,8 +153,9 @@ class StoredSamples(Samples):
         except BadValue:
             same = False
         if not same:
-            where = f"{self.__dict__['_root'].url}/{self.__dict__['_below']}"
-            raise DamagedFeatures(f"{where} lists other samples than its name says: {_MEND}")
+            root = self.__dict__["_root"]
+            where = f"{root.url}/{self.__dict__['_below']}"
+            raise DamagedFeatures(f"{where} lists other samples than its name says: run {repair_advice(root)}")
 
 
 def samples_folder(dataset: str, split: str, samples_id: str) -> str:
@@ -217,6 +220,7 @@ def _save_text(root: Root, prefix: str, ids: Sequence[str], offsets: np.ndarray)
 def _save_targets(root: Root, below: str, column: Targets, *, relabel: bool) -> bool:
     """Whether these targets are the current ones now."""
     if root.size(f"{below}/{column.hash}/classes.json") is None:
+        root.put(f"{below}/{column.hash}/column", column.column.encode())
         save_column(root, f"{below}/{column.hash}/index", column.index, "sample")
         root.put(f"{below}/{column.hash}/classes.json", json.dumps(list(column.classes)).encode())
     data = column.hash.encode()
@@ -226,6 +230,14 @@ def _save_targets(root: Root, below: str, column: Targets, *, relabel: bool) -> 
         root.put(f"{below}/current", data)
         log.warning("%s: the targets are others than before, these are used from now on", from_folder(below))
     return relabel
+
+
+def _column_name(root: Root, folder: str) -> str:
+    """The target column that a folder of targets was written for; empty where an earlier version did not say."""
+    try:
+        return root.get(f"{folder}/column").decode()
+    except FileNotFoundError:
+        return ""
 
 
 def load_samples(root: Root, dataset: str, split: str, samples_id: str) -> StoredSamples:
@@ -244,9 +256,10 @@ def load_samples(root: Root, dataset: str, split: str, samples_id: str) -> Store
         raise FormatError(f"{root.url}/{below}/samples.json is not of format 1, which is what this version reads")
     count = header.get("num_samples")
     if header.get("id") != samples_id or not isinstance(count, int):
-        raise DamagedFeatures(f"{root.url}/{below}/samples.json is that of another list: {_MEND}")
+        raise DamagedFeatures(f"{root.url}/{below}/samples.json is that of another list: run {repair_advice(root)}")
     return StoredSamples(root, dataset, split, samples_id, count, str(header.get("replaced", "")))
 
 
 def _damaged(column: Blocks, why: str) -> DamagedFeatures:
-    return DamagedFeatures(f"{column.root.url}/{column.prefix} is damaged ({why}): {_MEND}")
+    where = f"{column.root.url}/{column.prefix}"
+    return DamagedFeatures(f"{where} is damaged ({why}): run {repair_advice(column.root)}")

@@ -10,13 +10,15 @@ import os
 import shlex
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from store.concat import Concat
-from store.errors import SamplesMismatch
+from store.errors import SamplesMismatch, UserError
 from store.fingerprint import IMPORTED
+from store.habits import is_hidden
 from store.keys import dataset_name, user_path
 from store.listing import Listing, read_listing
 from store.overlap import contents
@@ -27,8 +29,8 @@ from store.writer import content_hash
 
 log = logging.getLogger("store")
 
-JUNK = frozenset({"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini"})
-"""What systems leave among pictures; names that begin with a dot are left out too."""
+MANY = 1000
+"""Files whose reading is told."""
 
 
 def place(source: str) -> Path | None:
@@ -66,13 +68,9 @@ def _names(top: Path) -> Iterator[str]:
             below.clear()
             continue
         seen.add((info.st_dev, info.st_ino))
-        below[:] = [name for name in below if _counts(name)]
+        below[:] = [name for name in below if not is_hidden(name)]
         inside = os.path.relpath(where, top)
-        yield from (f"{inside}/{name}" for name in names if _counts(name))
-
-
-def _counts(name: str) -> bool:
-    return not name.startswith(".") and name not in JUNK
+        yield from (f"{inside}/{name}" for name in names if not is_hidden(name))
 
 
 def file_times(top: Path, samples: Samples) -> np.ndarray:
@@ -145,7 +143,7 @@ def _changed_pictures(root: Root, source: str, listing: Listing, splits: Mapping
         samples = x.parts[0].samples
         if samples.dataset != listing.dataset or listing.splits.get(split) != samples.id:
             continue
-        top = path.parent if source.startswith("csv:") else path / split if (path / split).is_dir() else path
+        top = (path if path.is_dir() else path.parent) / listing.folders.get(split, "")
         changed = replaced_rows(root, top, samples, contents(x, np.arange(len(x))), _kept(x))
         if changed:
             names = ",".join(dict.fromkeys(p.manifest.backbone for p in x.parts if not _is_imported(p.manifest)))
@@ -172,16 +170,26 @@ def replaced_rows(root: Root, top: Path, samples: Samples, hashes_n: np.ndarray,
     Args:
         hashes_n: (n,) void of 16 bytes, zeros where no image was seen.
         rows_n: (n,) the rows of `samples` that they belong to.
-    A file that is not there, or leads out of `top`, is not compared.
+    A file that is not there, or leads out of `top`, is not compared. Where all are the same, their times are noted, so
+    that they need not be read again.
     """
     known, now = known_times(root, samples), file_times(top, samples)
     if known is None:
         return []
+    seen = hashes_n.view(np.uint8).reshape(len(hashes_n), -1).any(axis=1)
+    others = np.flatnonzero(seen & (now[rows_n] != known[rows_n]) & (now[rows_n] >= 0)).tolist()
+    if len(others) >= MANY:
+        log.info("%s/%s: reading %d files whose times are others", samples.dataset, samples.split, len(others))
     changed = []
-    for i in np.flatnonzero((now[rows_n] != known[rows_n]) & (now[rows_n] >= 0)).tolist():
-        row, wanted = int(rows_n[i]), hashes_n[i].tobytes()
-        if any(wanted) and (found := file_hash(top, samples.ids[row])) and found != wanted:
+    for i in others:
+        row = int(rows_n[i])
+        if (found := file_hash(top, samples.ids[row])) and found != hashes_n[i].tobytes():
             changed.append(row)
+    if others and not changed:
+        same = known.copy()
+        same[rows_n[others]] = now[rows_n[others]]
+        with suppress(UserError):  # a store that is only read
+            note_times(root, samples, same)
     return changed
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from store.errors import BadValue
-from store.foreign import OTHER, TEXT, Column, read_beside, read_lines
+from store.foreign import OTHER, TEXT, Column, read_lines
+from store.foreign_files import read_beside
 from store.samples import Targets
 
 log = logging.getLogger("store")
@@ -41,11 +42,12 @@ def as_targets(
 ) -> tuple[Targets, bool]:
     """One class a row: text, or whole numbers into `classes`; and whether the classes have names.
 
-    Rows without a value, NaN, an empty text or -1 have none. Without `classes`, the classes are the values that occur.
+    Blanks around a text do not count. Rows without a value, NaN, an empty text or -1 have no class. Without `classes`,
+    the classes are the values that occur.
     Raises `BadValue`: other values, two classes of one name, a number that has no class.
     """
     if is_text:
-        names = [text or None for text in as_texts(path, column, values)]
+        names = [(text or "").strip() or None for text in as_texts(path, column, values)]
         words = sorted({name for name in names if name and name.lower() in _LIKE_MISSING})
         if words:
             log.warning(

@@ -1,6 +1,7 @@
 """Files beside the store that appear whole or not at all: exports, episode files, pages."""
 
 import fcntl
+import filecmp
 import os
 import re
 import uuid
@@ -26,11 +27,12 @@ def written(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def written_together(paths: Sequence[Path]) -> Iterator[Sequence[IO[bytes]]]:
+def written_together(paths: Sequence[Path], stale: Sequence[Path] = ()) -> Iterator[Sequence[IO[bytes]]]:
     """Several files of one folder, of which the last is the one that is asked for: it is there only with its others.
 
-    All are written before the first gets its name. Then the old last file goes first and the new one comes last, so
-    that no moment shows files of two writings with it. Raises `BadValue`.
+    All are written before the first gets its name. Where the others are as they were, the last one takes the old one's
+    place in one rename. Else the old last file goes first and the new one comes last, so that no moment shows files of
+    two writings with it. `stale` files belong to the old last file, and go with it. Raises `BadValue`.
     """
     folder, last = paths[-1].parent, paths[-1]
     partials = [path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial") for path in paths]
@@ -49,10 +51,12 @@ def written_together(paths: Sequence[Path]) -> Iterator[Sequence[IO[bytes]]]:
             for file in files:
                 file.flush()
                 os.fsync(file.fileno())
-            if len(paths) > 1:
-                last.unlink(missing_ok=True)
-                sync_folder(folder)
-            for partial, path in zip(partials, paths, strict=True):
+            changed = [pair for pair in zip(partials[:-1], paths[:-1], strict=True) if not _same(*pair)]
+            if changed or stale:
+                for old in (last, *stale):
+                    old.unlink(missing_ok=True)
+                    sync_folder(folder)
+            for partial, path in (*changed, (partials[-1], last)):
                 partial.replace(path)
             sync_folder(folder)
     except UserError:
@@ -65,6 +69,10 @@ def written_together(paths: Sequence[Path]) -> Iterator[Sequence[IO[bytes]]]:
         for partial in partials:
             with suppress(OSError):
                 partial.unlink()
+
+
+def _same(partial: Path, path: Path) -> bool:
+    return path.is_file() and filecmp.cmp(partial, path, shallow=False)
 
 
 def _remove_orphans(path: Path) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from store import backends, zarr_blocks
 from store.blocks import Blocks, finite_rows
 from store.columns import save_column
-from store.errors import BadFeatures, BadValue, FormatError
+from store.errors import BadFeatures, BadValue
 from store.fingerprint import Fingerprint
 from store.json_text import parse_json
 from store.keys import FeatureKey
@@ -25,6 +25,7 @@ from store.manifest import Manifest
 from store.root import Root
 from store.sample_files import save_samples
 from store.samples import Samples
+from store.started import read_started, write_started
 
 BLOCK_ROWS, FEWEST_ROWS, MOST_BLOCKS = 4096, 256, 16
 """Of `rows_of_block`. 256 rows are whole batches on every device."""
@@ -115,24 +116,17 @@ class FeatureWriter:
     def _plan(self) -> dict[str, Any]:
         """What the first run wrote to started.json; until one did, what was asked of this one."""
         if self._started is None:
-            where = f"{self.folder}/started.json"
             try:
-                found = parse_json(self.root.get(where))
+                self._started = read_started(self.root, self.folder)
             except FileNotFoundError:
                 return self._asked
-            except ValueError:
-                found = None
-            if not isinstance(found, dict) or not self._asked.keys() <= found.keys():
-                raise FormatError(f"{self.root.url}/{where} is damaged: remove the set with `python -m store rm`")
-            self._started = found
         return self._started
 
     def _begin(self) -> dict[str, Any]:
         if self._hold is None:
-            where = f"{self.folder}/started.json"
             if self._plan is self._asked:
-                self.root.put_new(where, json.dumps(self._asked, indent=1).encode())
-            self._hold = self.root.hold(where)
+                write_started(self.root, self.folder, self._asked)
+            self._hold = self.root.hold(f"{self.folder}/started.json")
         return self._plan
 
     @cached_property

@@ -12,7 +12,7 @@ import numpy as np
 from store.blocks import CRC_BYTES, FILL, Blocks, Frame
 from store.errors import DamagedFeatures, FormatError
 from store.json_text import parse_json
-from store.root import Root
+from store.root import Root, repair_advice
 
 
 def create(root: Root, prefix: str, shape: Sequence[int], dtype: str, block_rows: int, names: Sequence[str]) -> None:
@@ -50,7 +50,7 @@ def open_blocks(root: Root, prefix: str) -> Blocks:
         encoding = meta["chunk_key_encoding"]["configuration"]["separator"]
     except FileNotFoundError:
         root.check_there()
-        raise DamagedFeatures(f"{where} is missing: `python -m store verify --repair`, then extract again") from None
+        raise DamagedFeatures(f"{where} is missing: run {repair_advice(root)}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{where} is not a Zarr v3 array: {error!r}") from error
     if codecs != ["bytes", "crc32c"] or encoding != "." or chunk[1:] != shape[1:] or chunk[:1] < (1,):
@@ -65,3 +65,8 @@ def open_blocks(root: Root, prefix: str) -> Blocks:
 
 def publish(root: Root, folder: str) -> None:
     """Nothing to add at the commit: the chunks are the array."""
+
+
+def wrongly_published(root: Root, folder: str) -> str:  # noqa: ARG001
+    """Nothing was added, so nothing can be wrong."""
+    return ""

@@ -46,7 +46,10 @@ def make(data: Path) -> dict[str, str]:
     photos.write_text("\n".join(lines) + "\n")
     dataset = ["--dataset", f"csv:{photos}"]
     tiny = [*dataset, "--epochs", "1", "--batch", "8", "--image-size", "32", "--workers", "1"]
-    run("extract.pretrain", ["--arch", "conv4w0.25", *tiny, "--recipe", "small", "--name", "tiny", "--backbones", "nets"])
+    run(
+        "extract.pretrain",
+        ["--arch", "conv4w0.25", *tiny, "--recipe", "small", "--name", "tiny", "--backbones", "nets"],
+    )
     run("extract", ["--backbone", "pixels", *dataset, "--store", "store"])
     run("extract", ["--backbone", "tiny", *dataset, "--store", "store", "--backbones", "nets"])
     both = [*dataset, "--store", "store"]
@@ -88,8 +91,8 @@ def _child(module: str, argv: list[str], here: Path) -> NoReturn:
         os.chdir(here)
         for number, name, flags in ((0, os.devnull, os.O_RDONLY), (1, ".out", _NEW), (2, ".err", _NEW)):
             os.dup2(os.open(name, flags, 0o600), number)
-        sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: PTH123, SIM115
-        sys.stderr = open(2, "w", closefd=False, errors="backslashreplace")  # noqa: PTH123, SIM115 -- as Python does
+        sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", closefd=False, errors="backslashreplace")  # noqa: SIM115 -- as Python does
         resource.setrlimit(resource.RLIMIT_AS, (_address_space() + BYTES,) * 2)
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
         resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))

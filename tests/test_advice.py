@@ -9,14 +9,12 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-
-
 from tests.test_flag_sweep import BASES, ON, TOP, TRAIN, parser_of, run
 
 COMMAND = re.compile(r"python -m ((?:store|extract|probe|fewshot)\b[^`;\n()]*)")
 """A command in a text, to the end of the line or of the clause."""
-ENDS = re.compile(r"(?: makes | make | lists?\b| shows?\b| trains | stores | compares | picks | what | then | there | where "
-                  r"|, (?:or|then|and) |: |, as | and (?:run|extract) | wrote|  ).*")  # fmt: skip
+ENDS = re.compile(r"(?: makes | make | lists?\b| shows?\b| trains | stores | compares | picks | what | then | there "
+                  r"| where |, (?:or|then|and) |: |, as | and (?:run|extract) | wrote|  ).*")  # fmt: skip
 """Where a sentence goes on after the command."""
 HOLE = "HOLE"
 """Stands for what is filled in when the text is made."""
@@ -108,7 +106,7 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("extract.download", ["--check", "cifar"]),
     ("extract.finetune", ["--backbone", "nobody", *TRAIN]),
     ("extract.distill", ["--student", "conv4w0.25", "--teachers", "nobody", *TRAIN]),
-    ("extract.distill", ["--student", "conv4w0.25", "--teachers", "pixels", "--loss", "features", "--from", "store", *TRAIN]),
+    ("extract.distill", ["--student", "conv4w0.25", "--teachers", "pixels", "--loss", "features", *TRAIN]),
     ("extract.bonsai", ["--arch", "conv4w0.25", "--rounds", "1", *TRAIN]),
     ("store", ["ls", "--store", "empty"]),
     ("store", ["show", "nobody", "--store", "store"]),
@@ -146,12 +144,12 @@ def test_what_mistakes_advise_can_be_run(tmp_path: Path) -> None:
     advised.pop(("store",), None)
     assert len(advised) > 20
     assert {words: usage_error(list(words)) for words in advised if usage_error(list(words))} == {}
-    concrete = [words for words in advised if not re.search(r"\b(NAME|FOLDER|FILE|PATH|COLUMN|A,B|\.\.\.)", " ".join(words))]
+    concrete = [
+        words for words in advised if not re.search(r"\b(NAME|FOLDER|FILE|PATH|COLUMN|A,B|\.\.\.)", " ".join(words))
+    ]
     again = run([(words[0], list(words[1:])) for words in concrete], tmp_path / "advised")
     fell = {
         words: result["err"] for words, (_, result) in zip(concrete, again, strict=True)
         if "Traceback" in str(result["err"]) or "all flags:" in str(result["err"])
     }  # fmt: skip
     assert fell == {}
-
-

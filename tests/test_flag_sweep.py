@@ -86,7 +86,9 @@ def cases() -> list[Case]:
                 flag = action.option_strings[-1]
                 given = [] if value is MISSING else [value] * (action.nargs if isinstance(action.nargs, int) else 1)
                 glued = len(given) == 1
-                found.append((module, [*first, *base, f"{flag}={given[0]}"] if glued else [*first, *base, flag, *given]))
+                found.append(
+                    (module, [*first, *base, f"{flag}={given[0]}"] if glued else [*first, *base, flag, *given])
+                )
     return found
 
 
@@ -119,7 +121,9 @@ def wrong(found: Sequence[tuple[Case, dict[str, object]]]) -> list[str]:
         text = f"{result['out']}{result['err']}"
         if result["code"] not in right or "Traceback" in text or "\x1b" in text:
             shown = " ".join(word if len(word) < 60 else f"{word[:30]}...({len(word)})" for word in map(repr, argv))
-            told.append(f"{module} {shown}\n  -> {result['code']} after {result['seconds']:.1f} s\n{result['err'][-1500:]}")
+            told.append(
+                f"{module} {shown}\n  -> {result['code']} after {result['seconds']:.1f} s\n{result['err'][-1500:]}"
+            )
     return told
 
 
@@ -135,7 +139,9 @@ def test_the_sweep_knows_every_command() -> None:
 
 def test_some_values_of_some_flags(tmp_path: Path) -> None:
     every = cases()
-    bases = [(command.split()[0], [*command.split()[1:], *base]) for command, several in BASES.items() for base in several]
+    bases = [
+        (command.split()[0], [*command.split()[1:], *base]) for command, several in BASES.items() for base in several
+    ]
     found = run([*bases, *random.Random(0).sample(every, SAMPLE)], tmp_path)
     plain = found[: len(bases)]
     codes = {" ".join([case[0], *case[1]]): result["err"] for case, result in plain if result["code"] != 0}

@@ -7,6 +7,7 @@ google-research/vision_transformer vit_jax/checkpoint.py.
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -69,15 +70,59 @@ def _named(path: Path, tree: Any, shapes: Shapes, _head: str, *, layout: str) ->
 
 
 def own_names(path: Path, tree: Any, shapes: Shapes, head: str) -> Parts:
-    """The network's own names, perhaps below `state_dict` or `model`; `head` is what its classifier is called."""
+    """The network's own names, perhaps below `state_dict` or `model`, else below whatever key or prefix they all share.
+
+    `head` is what its classifiers are called, by comma. What a network without them has lost with them may be left
+    over; a classifier is weight and bias alone. Raises `BadValue`: two sets of weights fit.
+    """
     dense = (r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2")  # torchvision's files of 2017 have `norm.1`
-    naming = Naming(below=("state_dict", "model_state_dict", "model"), rename=(dense,))
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(tree, dict) and isinstance(tree.get(key), dict):
+            tree = tree[key]
+    tree, common = _shared(path, tree, shapes)
+    naming = Naming(prefixes=tuple(dict.fromkeys((common, "module.", ""))), rename=(dense,))
     if head:
-        heads = tuple((f"{prefix}{head}.weight", f"{prefix}{head}.bias") for prefix in naming.prefixes)
-        # GoogLeNet's and Inception's auxiliary heads serve their training alone
-        ignore = rf"(module\.)?({re.escape(head)}\.|aux[12]\.|AuxLogits\.)"
-        naming = replace(naming, heads=heads, ignore=ignore)
+        lost = "|".join(map(re.escape, sorted({_lost_with(name, shapes) for name in head.split(",")})))
+        before = "|".join(map(re.escape, naming.prefixes))
+        naming = replace(
+            naming,
+            heads=tuple((f"{prefix}{head}.weight", f"{prefix}{head}.bias") for prefix in naming.prefixes),
+            # GoogLeNet's, Inception's and LeViT's further heads serve their training alone
+            ignore=rf"({before})({lost}|aux[12]|AuxLogits|head_dist)\.",
+            alone=rf"({before})({lost})\.",
+        )
     return read_named(path, tree, shapes, naming)
+
+
+def _shared(path: Path, tree: Any, shapes: Shapes) -> tuple[Any, str]:
+    """The dict in which the weights lie, and what stands before their names there."""
+    count: Counter[str] = Counter()
+    for key, tensor in flat(tree).items():
+        parts = key.split(".")
+        for at in range(len(parts)):
+            name = ".".join(parts[at:])
+            if shapes.get(name) == tensor.shape:
+                count[key.removesuffix(name)] += 1
+    if not count:
+        return tree, ""
+    most = max(count.values())
+    fits = [prefix for prefix, explained in count.items() if explained == most]
+    if len(fits) > 1 and "" not in fits and most == len(shapes):
+        raise BadValue(
+            f"{path}: it holds more than one set of weights that fits, below {' and '.join(fits[:3])}: save the one "
+            "that is wanted to a file of its own"
+        )
+    prefix = "" if "" in fits else fits[0]
+    while inner := next((k for k, v in tree.items() if isinstance(v, dict) and prefix.startswith(f"{k}.")), None):
+        tree, prefix = tree[inner], prefix.removeprefix(f"{inner}.")
+    return tree, prefix
+
+
+def _lost_with(head: str, shapes: Shapes) -> str:
+    """The outermost module around a classifier of which a network without it has nothing: `head` for `head.linear`."""
+    names = head.split(".")
+    outer = (".".join(names[:count]) for count in range(1, len(names) + 1))
+    return next(name for name in outer if name == head or not any(key.startswith(f"{name}.") for key in shapes))
 
 
 def in_order(path: Path, tree: Any, shapes: Shapes, _head: str) -> Parts:

@@ -53,6 +53,8 @@ class Naming:
     """Names of the classifier's weight and bias; the first that the file has."""
     ignore: str = r"(?!)"
     """What may be left over: heads of pretraining, classifiers, doubles."""
+    alone: str = r"(?!)"
+    """What must not be left over beside a classifier: then it is more than its weight and bias, and is not given."""
 
 
 def read_named(path: Path, tree: Any, shapes: Shapes, naming: Naming) -> Parts:
@@ -78,6 +80,8 @@ def read_named(path: Path, tree: Any, shapes: Shapes, naming: Naming) -> Parts:
     names = max((ours(prefix) for prefix in naming.prefixes), key=len)
     head = next(((w, b) for w, b in naming.heads if w in tensors), None)
     used = {*names.values(), *(head or ())}
+    if any(key not in used and re.match(naming.alone, key) for key in tensors):
+        head = None
     unknown = tuple(key for key in tensors if key not in used and not re.match(naming.ignore, key))
     lazy = {key: Lazy(value.shape, value.read) for key, value in tensors.items()}
     backbone = {name: lazy[key] for name, key in names.items()}
@@ -114,4 +118,7 @@ def check(path: Path, name: str, parts: Parts, shapes: Shapes) -> None:
         if keys
     ]
     if found:
-        raise BadValue(f"{path} does not fit {name}: {'; '.join(found)}")
+        how = ""
+        if missing and parts.unknown:
+            how = ". What fits has the network's own names, below any one prefix: torch.save(net.state_dict(), FILE)"
+        raise BadValue(f"{path} does not fit {name}: {'; '.join(found)}{how}")

@@ -3,12 +3,12 @@
 train and id_val are hospitals 0, 3 and 4, val is hospital 1, test hospital 2: wilds/datasets/camelyon17_dataset.py.
 """
 
-import csv
 from pathlib import Path
 
 import numpy as np
 
 from extract.datasets.common import Images, file_images, need
+from extract.datasets.csv_text import read_bytes, read_table
 from store.errors import BadValue
 from store.samples import Targets
 
@@ -19,6 +19,8 @@ HOW = (
     "where it is: --data-root DIR"
 )
 VAL_HOSPITAL, TEST_HOSPITAL = 1, 2
+DIGITS = 10
+"""No number there has as many."""
 COLUMNS = ("patient", "node", "x_coord", "y_coord", "tumor", "slide", "center", "split")
 
 
@@ -56,15 +58,17 @@ def _numbers(rows: list[dict[str, str]], column: str) -> list[str]:
 
 def _rows(file: Path) -> list[dict[str, str]]:
     """metadata.csv; raises `BadValue` where it is not that of WILDS."""
-    with file.open(newline="", encoding="utf-8") as opened:
-        lines = csv.DictReader(opened)
-        missing = [name for name in COLUMNS if name not in (lines.fieldnames or ())]
-        if missing:
-            raise BadValue(f"{file}: no column {missing[0]!r}; this is not the metadata.csv of WILDS' camelyon17_v1.0")
-        rows = []
-        for row in lines:
-            numbers = [row[name] for name in COLUMNS]
-            if not all(cell and cell.isdecimal() for cell in numbers) or row["tumor"] not in ("0", "1"):
-                raise BadValue(f"{file}, line {lines.line_num}: every cell must be a whole number, tumor 0 or 1")
-            rows.append(row)
-    return rows
+    table = read_table(file, read_bytes(file), tell=False)
+    missing = [name for name in COLUMNS if name not in table.columns]
+    if missing:
+        raise BadValue(f"{file}: no column {missing[0]!r}; this is not the metadata.csv of WILDS' camelyon17_v1.0")
+    columns = {name: table.columns[name] for name in COLUMNS}
+    for name, cells in columns.items():
+        if not (all(map(str.isdecimal, cells)) and max(map(len, cells), default=0) < DIGITS):
+            fine = (cell.isdecimal() and len(cell) < DIGITS for cell in cells)
+            line = next(line for line, well in zip(table.lines, fine, strict=True) if not well)
+            raise BadValue(f"{file}, line {line}: every cell must be a whole number, {name} is not")
+    if odd := {*columns["tumor"]} - {"0", "1"}:
+        line = table.lines[columns["tumor"].index(odd.pop())]
+        raise BadValue(f"{file}, line {line}: tumor must be 0 or 1")
+    return [dict(zip(COLUMNS, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]

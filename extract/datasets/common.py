@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from extract.datasets.split_names import SPLITS
 from store.errors import BadImage, BadValue
+from store.habits import SPLITS
 from store.samples import Samples, Targets
 
 MAX_BYTES = 1 << 31
@@ -93,7 +93,9 @@ def read_file(file: Path) -> bytes:
 
 
 def need(dataset: str, file: Path, how: str) -> Path:
-    """The file or folder, or `BadValue` with how to get it."""
+    """The file or folder, or `BadValue` with how to get it: it is not there, or a pipe or device is in its place."""
+    if file.exists() and not (file.is_file() or file.is_dir()):
+        raise BadValue(f"dataset {dataset}: {file} is neither a file nor a folder. {how}")
     if not file.exists():
         raise BadValue(f"dataset {dataset}: {file} does not exist. {how}")
     return file

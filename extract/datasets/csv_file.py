@@ -14,9 +14,10 @@ import numpy as np
 from extract.datasets import warn_once
 from extract.datasets.common import Images, check_inside, file_images, hashed_split
 from extract.datasets.csv_text import Table, read_bytes, read_table
-from extract.datasets.split_names import SPLITS, as_splits
+from extract.datasets.split_names import as_splits
 from extract.datasets.walk import short
 from store.errors import BadValue
+from store.habits import SPLITS
 from store.keys import check_name, dataset_name
 from store.samples import UNIT, Targets
 
@@ -56,11 +57,7 @@ def _read(path: Path, data: bytes) -> Table:
     columns = _named(path, table.columns)
     if not len(table):
         raise BadValue(f"{path} lists no images")
-    columns["path"] = [_inside(path, line, file) for line, file in zip(table.lines, columns["path"], strict=True)]
-    seen = dict[str, int]()
-    for line, file in zip(table.lines, columns["path"], strict=True):
-        if (first := seen.setdefault(check_inside(file, path.parent), line)) != line:
-            raise BadValue(f"{path}, line {line}: {file!r} is in line {first} already")
+    columns["path"] = _paths(path, table.lines, columns["path"])
     units, given = columns.get(UNIT, columns["path"]), columns.get("split", [])
     if any(given):
         meant = {
@@ -102,19 +99,23 @@ def _named(path: Path, columns: dict[str, list[str]]) -> dict[str, list[str]]:
     return {meant: columns[name] for name, meant in names.items()}
 
 
-def _inside(path: Path, line: int, file: str) -> str:
-    """A path as it is stored: below the file's folder, and with slashes."""
-    file, top = file.replace("\\", "/"), path.parent
-    for start in (f"{top.absolute().as_posix()}/", f"{top.resolve().as_posix()}/"):
-        if file.startswith(start):
+def _paths(path: Path, lines: Sequence[int], files: Sequence[str]) -> list[str]:
+    """Paths as they are stored: below the list's folder, with slashes, each once. Raises `BadValue` with the line."""
+    top, found, seen = path.parent, list[str](), dict[str, int]()
+    starts = tuple(f"{folder.as_posix().rstrip('/')}/" for folder in (top.absolute(), top.resolve()))
+    for line, listed in zip(lines, files, strict=True):
+        file = listed.replace("\\", "/")
+        if file.startswith(starts):
             warn_once(f"{path}: absolute paths are taken as relative to its folder")
-            file = file.removeprefix(start)
-            break
-    try:
-        check_inside(file, top)
-    except BadValue as error:
-        raise BadValue(f"{path}, line {line}: {error}") from error
-    return file
+            file = file.removeprefix(next(start for start in starts if file.startswith(start)))
+        try:
+            plain = check_inside(file, top)
+        except BadValue as error:
+            raise BadValue(f"{path}, line {line}: {error}") from error
+        if (first := seen.setdefault(plain, line)) != line:
+            raise BadValue(f"{path}, line {line}: {file!r} is in line {first} already")
+        found.append(file)
+    return found
 
 
 def _split(path: Path, line: int, name: str, meant: dict[str, str]) -> str:

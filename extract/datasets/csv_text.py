@@ -9,6 +9,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import ne
 from pathlib import Path
 
 from extract.datasets import warn_once
@@ -18,6 +19,8 @@ MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM
 """The first bytes that say how the text is coded; without them it is UTF-8."""
 SEPARATORS = {";": "semicolons", "\t": "tabs"}
 """Beside the comma."""
+PORTION = 4096
+"""Rows that become columns at a time: Python's collector of garbage looks at a list for each again and again."""
 
 
 @dataclass(frozen=True)
@@ -33,45 +36,56 @@ class Table:
 
 def read_bytes(path: Path) -> bytes:
     """Raises `BadValue`: there is no such file, or it is a pipe, a device or a folder."""
-    if path.exists() and not path.is_file():
-        raise BadValue(f"dataset csv:{path}: {path} is not a file")
     try:
+        if path.exists() and not path.is_file():
+            raise BadValue(f"{path} is not a file")
         return path.read_bytes()
     except OSError as error:
-        raise BadValue(f"dataset csv:{path}: {error.strerror}") from error
+        raise BadValue(f"{path}: {error.strerror}") from error
 
 
-def read_table(path: Path, data: bytes) -> Table:
-    """Every row of a CSV file. Raises `BadValue`, with the line, where it cannot be read as a table."""
+def read_table(path: Path, data: bytes, *, tell: bool = True) -> Table:
+    """Every row of a CSV file. Raises `BadValue`, with the line, where it cannot be read as a table.
+
+    `tell`: say what is read otherwise than it stands there; the list of a published dataset is as it was published.
+    """
     text, separator = _text(path, data), ","
     first = text[: text.find("\n") + 1 or len(text)]
     if "," not in first:
         separator = next((mark for mark in SEPARATORS if mark in first), ",")
-    if separator != ",":
+    if separator != "," and tell:
         warn_once(f"{path}: its columns are taken as separated by {SEPARATORS[separator]}")
     rows = _rows(path, text, separator)
     header = next(rows, (0, []))[1]
     names = [name.strip().strip("\ufeff") for name in header]
     kept = [i for i, name in enumerate(names) if name and not re.fullmatch(r"Unnamed: \d+", name)]
-    if len(kept) < len(names):
+    if len(kept) < len(names) and tell:
         warn_once(f"{path}: {len(names) - len(kept)} columns without a name are left out; pandas writes its row "
                   "numbers so, unless it is told to_csv(FILE, index=False)")  # fmt: skip
     repeated = [names[i] for i in kept if names.count(names[i]) > 1] if len({*names}) < len(names) else []
     if repeated:
         raise BadValue(f"{path}: column {repeated[0]!r} occurs twice")
-    lines, cells = list[int](), list[list[str]]()
+    lines, columns, some = list[int](), [list[str]() for _ in names], list[list[str]]()
     for line, row in rows:
-        if any(map(str.strip, row)):
+        if "".join(row).strip():
             if len(row) != len(names):
                 raise BadValue(f"{path}, line {line}: {len(row)} cells, but the first line has {len(names)} columns")
             lines.append(line)
-            cells.append(row)
-    columns = list(zip(*cells, strict=True)) if cells else [()] * len(names)
+            some.append(row)
+            if len(some) == PORTION:
+                _append(columns, some)
+    _append(columns, some)
     stripped = {names[i]: list(map(str.strip, columns[i])) for i in kept}
-    blanks = sum(a != b for i in kept for a, b in zip(columns[i], stripped[names[i]], strict=True))
-    if blanks:
+    blanks = sum(sum(map(ne, columns[i], stripped[names[i]])) for i in kept)
+    if blanks and tell:
         warn_once(f"{path}: {blanks} cells have blanks around their text, which are left out")
     return Table(stripped, lines)
+
+
+def _append(columns: list[list[str]], rows: list[list[str]]) -> None:
+    for column, cells in zip(columns, zip(*rows, strict=True), strict=bool(rows)):
+        column.extend(cells)
+    rows.clear()
 
 
 def _text(path: Path, data: bytes) -> str:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from extract.datasets import warn_once
 from extract.datasets.common import Images, file_images, hashed_split
-from extract.datasets.split_names import APART, SPLITS, as_splits, usual
-from extract.datasets.walk import SUFFIXES, folders, image_files, is_hidden, short
+from extract.datasets.split_names import as_splits
+from extract.datasets.walk import SUFFIXES, folders, image_files, short
 from store.errors import BadValue
+from store.habits import APART, SPLITS, is_hidden, usual
 from store.keys import dataset_name
 from store.samples import Targets
 

@@ -5,7 +5,6 @@ ImageNet itself: n0153282900000005.jpg is then the fifth file of n01532829 by nu
 filelists/miniImagenet/write_miniImagenet_filelist.py takes it. Classes are numbered as there: 0-63, 64-79, 80-99.
 """
 
-import csv
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from extract.datasets.common import Images, file_images, need
+from extract.datasets.csv_text import read_bytes, read_table
 from store.errors import BadValue
 from store.samples import Targets
 
@@ -39,15 +39,14 @@ def open_split(dataset: str, split: str, path: Path) -> Images:
 
 def _rows(file: Path) -> list[tuple[str, str]]:
     """(file name, class) of every line."""
-    with file.open(newline="", encoding="utf-8") as opened:
-        lines = csv.DictReader(opened)
-        if not {"filename", "label"} <= set(lines.fieldnames or ()):
-            raise BadValue(f"{file}: its first line must be filename,label")
-        rows = [(row["filename"] or "", row["label"] or "") for row in lines]
-    for number, (name, label) in enumerate(rows, 2):
+    table = read_table(file, read_bytes(file), tell=False)
+    if not {"filename", "label"} <= set(table.columns):
+        raise BadValue(f"{file}: its first line must be filename,label")
+    rows = list(zip(table.columns["filename"], table.columns["label"], strict=True))
+    for line, (name, label) in zip(table.lines, rows, strict=True):
         match = _NAME.fullmatch(name)
         if not match or match[1] != label:
-            raise BadValue(f"{file}, line {number}: {name!r} is not an image of the class {label!r}")
+            raise BadValue(f"{file}, line {line}: {name!r} is not an image of the class {label!r}")
     return rows
 
 

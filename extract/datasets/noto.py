@@ -46,4 +46,7 @@ def _font(path: Path) -> bytes:
             f"{PACKAGE}@{VERSION}); or say where it is: --data-root DIR"
         )
     with open_tar(archive) as tar:
-        return tar.extractfile(FONT).read()  # type: ignore[union-attr]
+        try:
+            return tar.extractfile(FONT).read()  # type: ignore[union-attr]
+        except KeyError:
+            raise BadValue(f"{archive}: it holds no {FONT}; fetch it again") from None

@@ -4,24 +4,7 @@ from collections.abc import Iterable
 
 from extract.datasets import warn_once
 from store.errors import BadValue
-
-SPLITS = ("train", "val", "test")
-APART = ("base", "val", "novel")
-"""Splits whose classes are not the same ones."""
-HABITS = {
-    "training": "train",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "testing": "test",
-}
-
-
-def usual(name: str) -> str:
-    """The split that a name means, `train` for `Training `; a name that means none is returned as it is."""
-    plain = name.strip().lower()
-    plain = HABITS.get(plain, plain)
-    return plain if plain in (*SPLITS, *APART) else name
+from store.habits import usual
 
 
 def as_splits(names: Iterable[str], where: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from extract.datasets import warn_once
 from store.errors import BadValue
+from store.habits import is_hidden
 
 SUFFIXES = frozenset(
     {
@@ -28,16 +29,6 @@ SUFFIXES = frozenset(
 """Files that count as images."""
 UNREAD = frozenset({".heic", ".heif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".svg", ".psd", ".dcm"})
 """Files that are pictures too, but that nothing here reads: they are left out, with a warning."""
-TOOLS = frozenset(
-    {"__macosx", "@eadir", "@recycle", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler", "lost+found",
-     "system volume information"}
-)  # fmt: skip
-"""Folders that archives, disk stations and systems make: thumbnails and what was deleted, never data."""
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder is not its owner's: `.ipynb_checkpoints`, `._1.jpg`, `@eaDir` and their kind."""
-    return name.startswith(".") or name.lower() in TOOLS
 
 
 def image_files(top: Path, names: Iterable[str]) -> dict[str, list[str]]:
@@ -46,7 +37,7 @@ def image_files(top: Path, names: Iterable[str]) -> dict[str, list[str]]:
     What is left out, hidden or of no kind that is read, is told once. Raises `BadValue`: a folder that cannot be read
     or links to one that it lies in; a name that is not UTF-8.
     """
-    hidden = [entry.name for entry in _scan(top) if is_hidden(entry.name) and entry.is_dir()]
+    hidden = [entry.name for entry in _scan(top) if is_hidden(entry.name) and _is_dir(entry)]
     unread, found = list[str](), {name: list[str]() for name in names}
     for name, files in found.items():
         for file, here in _below(top / name, f"{name}/" if name else "", hidden):
@@ -65,7 +56,7 @@ def image_files(top: Path, names: Iterable[str]) -> dict[str, list[str]]:
 
 def folders(top: Path) -> list[str]:
     """Names of the folders in `top`, sorted; hidden ones do not count. Raises `BadValue`."""
-    return sorted(entry.name for entry in _scan(top) if not is_hidden(entry.name) and entry.is_dir())
+    return sorted(entry.name for entry in _scan(top) if not is_hidden(entry.name) and _is_dir(entry))
 
 
 def short(names: Sequence[str], count: int = 8) -> str:
@@ -79,7 +70,7 @@ def _below(folder: Path, prefix: str, hidden: list[str]) -> Iterator[tuple[str, 
     while waiting:
         where, prefix, above = waiting.pop()
         for entry in _scan(where):
-            if not entry.is_dir():
+            if not _is_dir(entry):
                 yield prefix + entry.name, entry.name
             elif is_hidden(entry.name):
                 hidden.append(entry.name)
@@ -87,6 +78,13 @@ def _below(folder: Path, prefix: str, hidden: list[str]) -> Iterator[tuple[str, 
                 raise BadValue(f"{entry.path} links to a folder that it lies in")
             else:
                 waiting.append((entry.path, f"{prefix}{entry.name}/", (*above, own)))
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself; whoever reads it says so
+        return False
 
 
 def _identity(folder: "Path | os.DirEntry[str]") -> tuple[int, int]:

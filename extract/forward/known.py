@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import nn
 
-from extract.models.foreign import running
+from extract.models.own import running
 
 PACKAGES = ("torch", "torchvision", "timm", "extract")
 

@@ -9,7 +9,7 @@ from extract.backbones import find_backbone
 from store.errors import BadValue, UnknownName
 
 POOLINGS = ("mean", "max", "cls")
-"""Over the places of a map (B, C, H, W) or the patches of a sequence (B, T, C); `cls`: the sequence's first token."""
+"""Over the places of a map, (B, C, H, W) or (B, H, W, C), or the patches of a sequence (B, T, C); `cls`: its first."""
 _PREFIXES = ("random", "torchvision", "timm")
 
 
@@ -21,6 +21,13 @@ class Tap:
     """A module's name; empty: the last one that gives a map or a sequence."""
     pooling: str = "avg"
     """The network's own, or one of POOLINGS."""
+    channels_last: bool = False
+    """The layer gives a map (B, H, W, C), as Swin's do: found out by tapped.resolve."""
+
+    @property
+    def pools(self) -> str:
+        """What is pooled how, for the fingerprint."""
+        return f"{self.pooling} of (B, H, W, C)" if self.channels_last else self.pooling
 
 
 OWN = Tap()

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from extract.images.opening import BITS, MAX_SAMPLE, PHOTOMETRIC, numbers, refuse_float, told_as_bad
+from extract.images.opening import PHOTOMETRIC, most_sample, refuse_float, told_as_bad
 
 STRIP = 1 << 24
 """Pixels that are converted at a time: a large picture is in memory once in its own mode and once as RGB."""
@@ -39,9 +39,7 @@ def _grey(image: Image.Image) -> Grey:
     if image.format != "TIFF":
         return Grey()
     tags = image.tag_v2  # type: ignore[attr-defined]
-    most = 4095 if numbers(tags, BITS) == (12,) else next(iter(numbers(tags, MAX_SAMPLE)), 0)
-    said = 255 < most < 65535 and not most & (most + 1)  # 2^n - 1: a depth, and not this picture's largest value
-    return Grey(most if said else 65535, tags.get(PHOTOMETRIC) == MIN_IS_WHITE)
+    return Grey(most_sample(tags) or 65535, tags.get(PHOTOMETRIC) == MIN_IS_WHITE)
 
 
 def _to_rgb(image: Image.Image, grey: Grey) -> Image.Image:

@@ -23,7 +23,9 @@ _UNUSED = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf"})
 """PNG chunks that no pixel depends on here. Pillow unpacks them, and refuses a picture that has more than a few MB."""
 _FORMATS = {2: "signed", 3: "float", 5: "complex", 6: "complex float"}
 """TIFF's SampleFormat."""
-BITS, PHOTOMETRIC, MAX_SAMPLE, COLOURS, SAMPLE_FORMAT = 258, 262, 281, 320, 339
+BITS, COMPRESSION, PHOTOMETRIC, MAX_SAMPLE, PLANES, COLOURS, SAMPLE_FORMAT = 258, 259, 262, 281, 284, 320, 339
+RAW, SEPARATE = (1,), (2,)
+"""No compression; a plane for each colour, one after the other."""
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # half of what is refused
 
@@ -83,6 +85,19 @@ def _check_samples(tags: TiffImagePlugin.ImageFileDirectory_v2) -> None:
     kind = next((_FORMATS[number] for number in formats if number in _FORMATS), "")
     if kind or max(bits, default=1) > 16:
         raise BadImage(_refused(f"{max(bits, default=1)}-bit {kind}".strip()))
+    if len(bits) > 1 and most_sample(tags):
+        raise BadImage(_refused(f"{most_sample(tags).bit_length()}-bit colour"))
+    if max(bits, default=1) > 8 and numbers(tags, PLANES) == SEPARATE and numbers(tags, COMPRESSION) in (RAW, ()):
+        raise BadImage("a TIFF with 16-bit colours in planes, which Pillow mixes up: make it a PNG")
+
+
+def most_sample(tags: TiffImagePlugin.ImageFileDirectory_v2) -> int:
+    """What white is, where a file says that it is less than its 16 bits can hold, else 0."""
+    bits, most = numbers(tags, BITS), next(iter(numbers(tags, MAX_SAMPLE)), 0)
+    if bits == (12,):
+        return 4095
+    said = 255 < most < 65535 and not most & (most + 1)  # 2^n - 1: a depth, and not this picture's largest value
+    return most if said and max(bits, default=1) == 16 else 0
 
 
 def refuse_float() -> None:

@@ -125,3 +125,12 @@ def for_dataset(recipe: Recipe, dataset: str) -> Recipe:
         if name == dataset and RECIPES[own] == recipe:
             return RECIPES[instead]
     return recipe
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """One line: its name where it has one, and what it does to an image."""
+    name = next((name for name, row in RECIPES.items() if row == recipe), "a recipe of its own")
+    sides = [f"resize {recipe.resize}"] if recipe.resize else []
+    sides += [f"crop {recipe.crop}"] if recipe.crop else []
+    mean, std = (" ".join(f"{value:.4g}" for value in values) for values in (recipe.mean, recipe.std))
+    return f"{name}: {', '.join([*sides, recipe.interpolation, f'mean {mean}', f'std {std}'])}"

@@ -1,25 +1,17 @@
 """Networks that are not in our tables: torchvision's, timm's, and the user's own `module:function`."""
 
-import hashlib
-import importlib
-import inspect
-import socket
-import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import torch
 from torch import nn
 
 from extract.images.recipes import RECIPES, Recipe
 from extract.images.transforms import input_size
+from extract.models.from_timm import build_timm
+from extract.models.own import build_own, running
 from extract.weights.table import Weights
-from store.errors import BadValue, UnknownName, UserError
+from store.errors import BadValue, UnknownName
 
 
 class Foreign(NamedTuple):
@@ -30,10 +22,12 @@ class Foreign(NamedTuple):
     weights: Weights | None
     """Where its values come from; None: `net` has them already."""
     architecture: str
+    stated: bool = True
+    """Whether the network says how its images are prepared."""
 
 
 def build_foreign(arch: str, *, given: bool) -> Foreign:
-    """`arch` is `torchvision:NAME`, `timm:NAME` or `module:function`.
+    """`arch` is `torchvision:NAME`, `timm:NAME`, `module:function` or `FOLDER/module:function`.
 
     Args:
         given: the caller has a file of weights; else timm fetches its own, and one's own network keeps what it has.
@@ -43,7 +37,7 @@ def build_foreign(arch: str, *, given: bool) -> Foreign:
         return _torchvision(arch, name)
     if family == "timm":
         return _timm(arch, name, given=given)
-    return _own(arch, family, name, given=given)
+    return _own(arch, given=given)
 
 
 def measure_dim(name: str, net: nn.Module, recipe: Recipe) -> int:
@@ -108,95 +102,20 @@ def _drop_last_linear(arch: str, net: nn.Module) -> str:
 
 
 def _timm(arch: str, name: str, *, given: bool) -> Foreign:
-    try:
-        import timm
-    except ImportError as error:
-        raise BadValue(f"{arch} needs timm: run  pip install timm") from error
-    if not timm.is_model(name.partition(".")[0]):
-        raise UnknownName("timm model", name, timm.list_models(), "python -c 'import timm; print(timm.list_models())'")
-    if not given:
-        _wait_for_no_hub()
-    try:
-        net = timm.create_model(name, pretrained=not given, num_classes=0)
-    except (OSError, RuntimeError) as error:
-        raise BadValue(
-            f"{arch}: timm could not fetch its weights ({error}); fetch them elsewhere and pass --weights FILE"
-        ) from error
-    from timm.data.config import resolve_model_data_config
-
-    settings: dict[str, Any] = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
-    size, part = settings["input_size"][-1], settings["crop_pct"]
-    if settings["interpolation"] not in ("bilinear", "bicubic"):
-        raise BadValue(f"{arch} resizes by {settings['interpolation']}; bilinear and bicubic are supported")
-    recipe = Recipe(
-        resize=(size, size) if settings["crop_mode"] == "squash" else int(size / part),
-        crop=size,
-        interpolation=settings["interpolation"],
-        mean=tuple(settings["mean"]),
-        std=tuple(settings["std"]),
-    )
-    weights = Weights(layout="own_names", path="", head=vars(net)["pretrained_cfg"].get("classifier") or "")
-    return Foreign(net, recipe, weights if given else None, arch)
+    net, recipe, heads = build_timm(arch, name, given=given)
+    return Foreign(net, recipe, Weights(layout="own_names", path="", head=heads) if given else None, arch)
 
 
-def _wait_for_no_hub() -> None:
-    """Where the hub's name does not resolve, let timm look into its cache alone: it would try again for a minute."""
-    from huggingface_hub import constants
-
-    try:
-        if not getproxies():
-            socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
-    except OSError:
-        constants.HF_HUB_OFFLINE = True
-
-
-def _own(arch: str, module: str, function: str, *, given: bool) -> Foreign:
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        with running(f"backbone {arch!r}: import {module}"):
-            found = importlib.import_module(module)
-    except ImportError as error:
-        raise BadValue(
-            f"backbone {arch!r}: {error}; module:function names a function that returns a torch module, from a module "
-            "that Python finds from here; names of backbones: python -m extract --list"
-        ) from error
-    build: Any = getattr(found, function, None)
-    if not callable(build):
-        known = [name for name, value in vars(found).items() if callable(value) and not name.startswith("_")]
-        raise UnknownName(f"function of {module}", function, known, f"it is looked for in {found.__file__}")
-    with running(f"{arch}()"):
-        net = build()
-    if not isinstance(net, nn.Module):
-        raise BadValue(f"{arch}() gave {type(net).__name__}, not a torch.nn.Module")
-    recipe = getattr(net, "recipe", None)
+def _own(arch: str, *, given: bool) -> Foreign:
+    net, architecture = build_own(arch)
+    said = getattr(net, "recipe", None)
+    recipe = said or "imagenet_224"
     if not isinstance(recipe, Recipe):
-        if (recipe := recipe or "imagenet_224") not in RECIPES:
+        if recipe not in RECIPES:
+            name = architecture.partition(" ")[0]
             raise UnknownName(
-                "recipe", str(recipe), RECIPES, f"{arch}().recipe names a row of extract/images/recipes.py"
+                "recipe", str(recipe), RECIPES, f"{name}().recipe names a row of extract/images/recipes.py"
             )
         recipe = RECIPES[recipe]
-    source = inspect.getsourcefile(inspect.unwrap(build))
-    digest = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16] if source else ""
     weights = Weights(layout="own_names", path="") if given else None
-    return Foreign(net, recipe, weights, f"{arch} {digest}".rstrip())
-
-
-@contextmanager
-def running(what: str) -> Iterator[None]:
-    """Run code that is not ours: what goes wrong in it is told with its innermost line, as `BadValue`.
-
-    Memory that is not there is not its fault: such an error passes; CUDA has a class for it, MPS says it in words.
-    """
-    try:
-        yield
-    except (ImportError, UserError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        if "out of memory" in str(error):
-            raise
-        frames = traceback.extract_tb(error.__traceback__)
-        others = (__file__, importlib.__file__, "<frozen ", "site-packages")
-        own = [frame for frame in frames if not any(name in frame.filename for name in others)]
-        where = f" in line {own[-1].lineno} of {own[-1].filename}" if own else ""
-        raise BadValue(f"{what} failed{where}: {type(error).__name__}: {error}") from error
+    return Foreign(net, recipe, weights, architecture, stated=bool(said))

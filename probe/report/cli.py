@@ -14,7 +14,7 @@ from probe.report.tables import FORMATS, Table
 from store.errors import BadValue, UnknownName
 from store.flags import Parser, names
 from store.keys import dataset_name
-from store.root import Root, default_root, open_root
+from store.root import Root, default_root, open_root, store_flag
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -88,7 +88,8 @@ def _chosen(
         chosen = [result for result in chosen if result.values["dataset"] in wanted]
     if need and not chosen:
         what = f" of {', '.join(options.dataset)}" if options.dataset else ""
-        raise BadValue(f"no records{what} in {root.url}; run: python -m probe --features a,b --dataset NAME")
+        run = f"python -m probe --features a,b --dataset NAME{store_flag(root)}"
+        raise BadValue(f"no records{what} in {root.url}; run: {run}")
     if options.where and chosen:
         chosen = where(chosen, options.where)
         if need and not chosen:

@@ -131,7 +131,7 @@ def draw(found: Candidates, config: ProbeConfig) -> Drawn:
 
     Folds are drawn over the rows that have a class; what a backbone could not read is left out of them.
     """
-    targets = {
+    targets: dict[str, Targets] = {
         role: found.splits[role].x.parts[0].samples.target(config.target)
         for role in ("train", "val")
         if role in found.splits

@@ -1,12 +1,16 @@
 """The table of backbones: names, aliases, families, and what a wrong name says."""
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from extract.backbones import ALIASES, BACKBONES, find_backbone
+from extract.backbones import ALIASES, BACKBONES, find_backbone, list_backbones
 from extract.images.recipes import RECIPES
+from extract.listing import backbone_table
 from extract.models.architectures import ARCHITECTURES, find_architecture
 from store.errors import BadValue, UnknownName
 
@@ -56,3 +60,32 @@ def test_networks_come_in_any_size():
     assert (
         find_architecture("resnet10w") is find_architecture("1resnet10") is find_architecture("vit_b16_224w2") is None
     )
+
+
+def test_a_list_of_names_has_braces_and_patterns(tmp_path: Path) -> None:
+    (tmp_path / "mine-s0").mkdir()
+    (tmp_path / "mine-s0/backbone.json").write_text("{}")
+    lite = tuple(f"efficientnet_lite{size}" for size in range(3))
+    assert list_backbones("efficientnet_lite{0..2}") == list_backbones("efficientnet_lite*") == lite
+    assert list_backbones("pixels, efficientnet_lite?:mean,pixels") == ("pixels", *(f"{name}:mean" for name in lite))
+    assert list_backbones("random:resnet{10,18}:layer{3,4}")[1:3] == (
+        "random:resnet10:layer4",
+        "random:resnet18:layer3",
+    )
+    assert list_backbones("mine*", str(tmp_path)) == ("mine-s0",)
+    assert list_backbones(" ,") == ()
+    with pytest.raises(UnknownName, match=r"'eficientnet_lite\*'; nearest: efficientnet_lite"):
+        list_backbones("eficientnet_lite*")
+    with pytest.raises(BadValue, match="stand for names of the list alone"):
+        list_backbones("timm:resnet*")
+    with pytest.raises(BadValue, match="is never closed"):
+        list_backbones("a{0..2")
+
+
+def test_the_list_shows_rows_whose_cost_nobody_wrote_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = replace(BACKBONES["resnet18"], name="mine", arch="resnet18w2", dim=1024)
+    monkeypatch.setitem(BACKBONES, "mine", row)
+    line = next(line for line in backbone_table().splitlines() if line.startswith("mine "))
+    assert line.split()[:4] == ["mine", "resnet18w2", "1024", "fewshot_224"]
+    told = next(row for row in json.loads(backbone_table(as_json=True)) if row["backbone"] == "mine")
+    assert told["GMACs"] is None

@@ -43,6 +43,6 @@ def test_the_table(config: ExtractConfig, capsys: pytest.CaptureFixture[str]) ->
     arguments = ["--backbone", "pixels", "--dataset", config.dataset[0], "--store", config.store]
     assert main([*arguments, "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[2].split()[-6:-1] == ["0", "20", "20", "30.7", "kB"]
+    assert lines[2].split()[-7:-1] == ["0", "20", "0", "20", "30.7", "kB"]
     assert "to write, " in lines[-1]
     assert "are free; about 0.0 minutes here" in lines[-1]

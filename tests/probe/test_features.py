@@ -46,3 +46,17 @@ def test_mistakes(parse, text, error) -> None:
         parse(text)
     with pytest.raises(MissingFeatures, match="there is: a, run0, run1"):
         parse("x*")
+
+
+def test_a_stored_name_that_ends_like_an_option_is_a_name(root, make_set) -> None:
+    for name in ("mynets", "mynets:raw", "mynets:pca9", "other:l2"):
+        make_set(np.ones((4, 6)), {"label": np.arange(4)}, backbone=name)
+    text = "mynets:raw,mynets:raw:raw,mynets:raw:l2,mynets:l2,mynets:pca9[0:4]:pca2,other:l2"
+    assert parse_features(root, "toy", "train", text) == [
+        Block("mynets:raw"),
+        Block("mynets:raw", steps=()),
+        Block("mynets:raw", steps=("l2",)),
+        Block("mynets", steps=("l2",)),
+        Block("mynets:pca9", 0, 4, ("pca2",)),
+        Block("other:l2"),
+    ]

@@ -17,6 +17,7 @@ from probe.report.cli import main as report_main
 from probe.search.cli import main as search_main
 from store.cli import main as store_main
 from store.errors import UserError
+from store.listing import Listing, write_listing
 from store.root import open_root
 from tests.conftest import write_set
 
@@ -37,6 +38,9 @@ def make(folder: Path, backend: str) -> Path:
             classes = {"unit": [f"{dataset}-{split}-{unit}" for unit in range(count // 2)]}
             write_set(root, x, targets, dataset=dataset, split=split, backbone=backbone, classes=classes,
                       block_rows=BLOCK_ROWS, backend=backend)  # fmt: skip
+    for dataset in ("toy", "twin"):
+        splits = {split: next((folder / "samples" / dataset / split).iterdir()).name for split in COUNTS}
+        write_listing(root, Listing(dataset, dataset, "", splits))
     for features in ("a", "a,b"):
         run(probe_main, "--features", features, "--store", url, *PROBE)
     run(search_main, "--features", "a,b", "--store", url, *SEARCH)
@@ -123,6 +127,8 @@ def files(store: Path) -> list[Path]:
 def sibling(store: Path, path: Path) -> Path | None:
     """A file of the same kind: another block of the array, else the same of another backbone, else of another split."""
     near = [other for other in sorted(path.parent.iterdir()) if other != path and other.suffix == path.suffix]
+    if path.parent.name == "datasets":
+        return near[0]
     near = [other for other in near if other.is_file() and ("json" not in path.suffix or path.parts[-3] == "records")]
     return (
         near[0]

@@ -17,6 +17,7 @@ from tests.store.damage import BROKEN, COMMANDS, SILENT
 READ_BY = {
     "features": ("export", "probe", "fewshot", "search", "predict"),
     "samples": ("export", "probe", "fewshot", "search", "predict"),
+    "datasets": ("export", "probe", "fewshot", "search", "predict"),
     "records": ("report",),
     "heads": ("predict",),
     "grams": ("search",),

@@ -8,8 +8,9 @@ import pytest
 from store import open_features
 from store.cli import main
 from store.errors import BadFeatures, BadValue, MissingFeatures, UnknownName
-from store.exchange import ImportOptions, export_file, import_file
-from store.foreign import READERS
+from store.exchange import ImportOptions, import_file
+from store.exporting import export_file
+from store.foreign_files import READERS
 from store.root import open_root
 from tests.conftest import write_set
 
@@ -212,7 +213,7 @@ def test_names_and_options_that_are_wrong(root, make_set, tmp_path) -> None:
     (tmp_path / "x.mat").touch()
     with pytest.raises(BadValue, match=r"x.mat: the format is told by the suffix, one of .npz, .npy, .h5"):
         take(root, tmp_path / "x.mat")
-    with pytest.raises(BadValue, match="--dtype int8: features are stored as float16 or float32"):
+    with pytest.raises(BadValue, match="--dtype 'int8': features are stored as float16 or float32"):
         take(root, tmp_path / "x.npz", dtype="int8")
     with pytest.raises(UnknownName, match="unknown backend 'zar'; nearest: zarr"):
         take(root, tmp_path / "x.npz", backend="zar")

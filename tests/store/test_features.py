@@ -1,6 +1,7 @@
 """What lies in a set's place is read only if it is what manifest and hashes say: a whole file can be another's."""
 
 import json
+import shlex
 import shutil
 
 import numpy as np
@@ -151,11 +152,31 @@ TARGETS = {
 @pytest.mark.parametrize("damage", TARGETS)
 def test_labels_that_are_not_what_their_hash_says_are_refused(root, lists, damage) -> None:
     TARGETS[damage](*lists)
-    with pytest.raises(DamagedFeatures, match=r"targets/label is damaged .* `python -m store verify --repair`"):
+    with pytest.raises(DamagedFeatures, match=r"targets/label is damaged .* `python -m store verify --repair"):
         _ = open_features(root, "toy", "train", "a").samples.label
     assert main(["verify", "a", "--split", "train", "--store", root.url, "--repair"]) == 0
     write_set(root, X, {"label": Y, "unit": Y})
     assert np.array_equal(open_features(root, "toy", "train", "a").samples.label, Y)
+
+
+def test_columns_that_changed_places_are_refused(root, lists) -> None:
+    targets = lists[0] / "targets"
+    swap(targets / "label", targets / "unit")
+    for column in ("label", "unit"):
+        with pytest.raises(DamagedFeatures, match=rf"targets/{column} is damaged \(it is another column\)"):
+            open_features(root, "toy", "train", "a").samples.target(column)
+
+
+def test_the_advised_command_repairs(root, make_set) -> None:
+    """As it stands in the error's text, of this very store."""
+    stored = make_set(X, {"label": Y}, block_rows=32)
+    swap(block(stored, 0), block(stored, 1))
+    with pytest.raises(DamagedFeatures) as error:
+        open_features(root, "toy", "train", "a").read()
+    command = shlex.split(str(error.value).split("`")[1])
+    assert main(command[3:]) == 0
+    make_set(X, {"label": Y}, block_rows=32)
+    assert np.array_equal(open_features(root, "toy", "train", "a").read(), X)
 
 
 def test_image_hashes_that_were_exchanged_do_not_decide_whether_sets_fit(root, make_set) -> None:

@@ -56,3 +56,17 @@ def test_progress_off_a_terminal_is_a_line_now_and_then(monkeypatch, caplog) -> 
         "toy/train: 60 of 100 images, 1.0/s, 40 s left",
         "toy/train: 90 of 100 images, 1.0/s, 10 s left",
     ]
+
+
+def test_no_control_character_of_a_name_reaches_the_terminal(capsys) -> None:
+    def main(_argv) -> int:
+        logging.getLogger("extract").warning("%s is left out", "a\x1b[31m.png")
+        raise BadValue("no 'b\x1b[2J.png'")
+
+    before = logging.getLogger().handlers[:], logging.getLogger().level
+    try:
+        assert run_command("extract", main, []) == 2
+    finally:
+        logging.getLogger().handlers[:] = before[0]
+        logging.getLogger().setLevel(before[1])
+    assert capsys.readouterr().err == "a?[31m.png is left out\nextract: no 'b?[2J.png'\n"

@@ -70,7 +70,7 @@ def test_a_damaged_block_is_found_refused_and_only_it_is_made_again(root, stored
     spoil, what = DAMAGES[damage]
     before = {index: block(stored, index).stat().st_ino for index in (0, 2, 3)}
     spoil(block(stored, 1))
-    with pytest.raises(DamagedFeatures, match=f"{what}: rows 32 to 63 are lost. Run `python -m store verify --repair`"):
+    with pytest.raises(DamagedFeatures, match=f"{what}: rows 32 to 63 are lost. Run `python -m store verify --repair"):
         open_features(root, "toy", "train", "a").read()
     code, found = verify(root, capsys)
     assert code == 1
@@ -160,7 +160,7 @@ def test_damaged_targets_are_found_and_written_again(root, stored, capsys) -> No
     write_set(root, X, LABELS, block_rows=32)
     assert verify(root, capsys) == (0, [])
     (folder / "current").write_text("0000")
-    with pytest.raises(DamagedFeatures, match="then the extract command again"):
+    with pytest.raises(DamagedFeatures, match="it removes what is damaged and says how to make it again"):
         _ = open_features(root, "toy", "train", "a").samples.label
 
 

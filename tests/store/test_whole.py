@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from store.errors import BadValue
-from store.exchange import export_file
-from store.foreign import read_columns
+from store.exporting import export_file
+from store.foreign_files import read_columns
 from store.formats import WRITERS
 from store.whole import written
 
@@ -64,6 +64,37 @@ def test_overwriting_is_old_or_new_wherever_it_stops(suffix, root, make_set, tmp
     assert seen == {1, 2}
     export_file(root, path, "b", "train", "b", overwrite=True)
     assert not list(tmp_path.glob(".*.partial"))
+
+
+def test_features_alone_are_replaced_in_one_rename(root, make_set, tmp_path, monkeypatch) -> None:
+    """Another backbone over the same images: ids and labels stay, so there is always a whole export."""
+    for backbone in "ab":
+        make_set(np.full((30, 2), ord(backbone), np.float32), {"label": np.arange(30)}, backbone=backbone)
+    path = tmp_path / "x.npy"
+    export_file(root, path, "toy", "train", "a")
+    for step in range(30):
+        with monkeypatch.context() as patch:
+            stop_before(patch, step)
+            try:
+                export_file(root, path, "toy", "train", "b", overwrite=True)
+            except Killed:
+                assert np.load(path)[0, 0] in (ord("a"), ord("b"))
+            else:
+                break
+    assert np.load(path)[0, 0] == ord("b")
+
+
+def test_columns_that_the_new_export_has_not_go_with_the_old(root, make_set, tmp_path) -> None:
+    y = np.arange(30) % 2
+    make_set(np.zeros((30, 2), np.float32), {"label": y, "group": y, "site": y})
+    make_set(np.zeros((30, 2), np.float32), {"site": y}, split="val")
+    path, theirs = tmp_path / "x.npy", [tmp_path / "x.mine.npy", tmp_path / "y.labels.npy"]
+    for other in theirs:
+        np.save(other, y)
+    export_file(root, path, "toy", "train", "a")
+    export_file(root, path, "toy", "val", "a", overwrite=True)
+    names = {"x.npy", "x.ids.npy", "x.sizes.npy", "x.content.npy", "x.target_site.npy", "x.target_site_names.npy"}
+    assert {one.name for one in tmp_path.glob("*.npy")} == names | {one.name for one in theirs}
 
 
 def test_what_a_killed_writer_left_goes_and_a_living_one_stays(tmp_path) -> None:

@@ -167,3 +167,52 @@ def test_a_broken_vision_transformer_is_told_so():
         fit("vit_b16_in21k", tree)
     with pytest.raises(BadValue, match="not a vision transformer of Google's"):
         fit("vit_b16_in21k", {"state_dict": {}})
+
+
+def own(tree: Any, shapes: dict[str, tuple[int, ...]], head: str = "fc") -> Parts:
+    parts = LAYOUTS["own_names"](Path("made.pth"), tree, shapes, head)
+    check(Path("made.pth"), "net", parts, shapes)
+    return parts
+
+
+SHAPES = {"conv1.weight": (4, 3, 3, 3), "layer1.0.bn.weight": (4,), "layer1.0.bn.bias": (4,)}
+
+
+@pytest.mark.parametrize(
+    ("below", "prefix"),
+    [
+        ((), ""), ((), "module."), ((), "net.module."), ((), "_orig_mod."), (("net",), ""), (("net",), "module."),
+        (("a", "b"), "c."), (("state_dict",), "model."), (("state_dict",), "module.encoder."), (("model_ema",), ""),
+    ],
+)  # fmt: skip
+def test_any_key_or_prefix_that_all_names_share_is_left_out(below: tuple[str, ...], prefix: str) -> None:
+    tree: Any = {f"{prefix}{key}": stored(list(shape)) for key, shape in {**SHAPES, "fc.weight": (7, 4)}.items()}
+    for level in below:
+        tree = {level: tree, "optimizer": {"state": {0: {"exp_avg": stored([4, 3, 3, 3])}}}, "epoch": 3}
+    parts = own(tree, SHAPES)
+    assert parts.backbone.keys() == SHAPES.keys()
+    assert parts.head is not None
+    assert parts.head[0].shape == (7, 4)
+
+
+def test_two_sets_of_weights_that_fit_are_refused() -> None:
+    one = {key: stored(list(shape)) for key, shape in SHAPES.items()}
+    with pytest.raises(BadValue, match=r"more than one set of weights that fits, below teacher\. and student\."):
+        own({"teacher": one, "student": one}, SHAPES)
+    with pytest.raises(BadValue, match=r"keys of the file are unknown: extra\. What fits has the network's own names"):
+        own({**one, "extra": stored([4])} | {"conv1.weight": one["layer1.0.bn.bias"]}, {**SHAPES, "conv2.bias": (4,)})
+
+
+def test_a_classifier_of_more_than_weight_and_bias_is_not_given() -> None:
+    tree = {key: stored(list(shape)) for key, shape in SHAPES.items()}
+    tree |= {
+        "head.fc.fc1.weight": stored([9, 4]),
+        "head.fc.fc2.weight": stored([7, 9]),
+        "head.fc.fc2.bias": stored([7]),
+    }
+    assert own(tree, SHAPES, "head.fc.fc2").head is None
+    del tree["head.fc.fc1.weight"]
+    assert own(tree, SHAPES, "head.fc.fc2").head is not None
+    kept = {**SHAPES, "head.norm.weight": (4,)}
+    with pytest.raises(BadValue, match=r"keys of the file are unknown: head\.other"):
+        own(tree | {"head.norm.weight": stored([4]), "head.other": stored([4])}, kept, "head.fc")

@@ -50,17 +50,23 @@ def test_what_is_missing_is_named(make: Make, tmp_path: Path) -> None:
         images.read(images.absent[0])
 
 
+HEADER = ",patient,node,x_coord,y_coord,tumor,slide,center,split"
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
         ("patient,node\n", "no column 'x_coord'; this is not the metadata.csv of WILDS"),
-        (",patient,node,x_coord,y_coord,tumor,slide,center,split\n0,../x,0,1,1,0,0,0,0\n", "line 2: every cell"),
-        (",patient,node,x_coord,y_coord,tumor,slide,center,split\n0,4,0,1,1,2,0,0,0\n", "tumor 0 or 1"),
-        (",patient,node,x_coord,y_coord,tumor,slide,center,split\n0,4,0\n", "line 2: every cell"),
+        (f"{HEADER}\n0,../x,0,1,1,0,0,0,0\n", "line 2: every cell"),
+        (f"{HEADER}\n0,4,0,1,1,2,0,0,0\n", "line 2: tumor must be 0 or 1"),
+        (f"{HEADER}\n0,4,0\n", "line 2: 3 cells, but the first line has 9"),
+        (f"{HEADER}\n0,4,0,1,1,0,{'7' * 5000},0,0\n", "line 2: every cell"),
+        (f'{HEADER}\n0,"4,0\n', "line 2: a quote is opened and never"),
+        ("\udcff,patient\n", "is not a CSV file in UTF-8"),
     ],
 )
 def test_a_list_that_is_not_that_of_wilds(tmp_path: Path, text: str, why: str) -> None:
     (tmp_path / "camelyon17").mkdir()
-    (tmp_path / "camelyon17/metadata.csv").write_text(text)
+    (tmp_path / "camelyon17/metadata.csv").write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(BadValue, match=why):
         open_dataset("camelyon17", "train", tmp_path)

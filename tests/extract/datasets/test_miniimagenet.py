@@ -1,4 +1,5 @@
 import csv
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,6 +57,15 @@ def test_what_is_missing_is_named(make: Make, tmp_path: Path) -> None:
     (top / "val.csv").write_text("filename,label\nn0153282900000005.jpg,n01532828\n")
     with pytest.raises(BadValue, match=r"val.csv, line 2: 'n0153282900000005\.jpg' is not an image of .*'n01532828'"):
         open_dataset("miniimagenet", "novel", tmp_path)
+    for data, why in ((b"\xff", "is not a CSV file in UTF-8"), (b'filename,label\n"n', "a quote is opened and never")):
+        (top / "val.csv").write_bytes(data)
+        with pytest.raises(BadValue, match=why):
+            open_dataset("miniimagenet", "novel", tmp_path)
+    (top / "val.csv").unlink()
+    os.mkfifo(top / "val.csv")
+    with pytest.raises(BadValue, match=r"val\.csv is neither a file nor a folder"):
+        open_dataset("miniimagenet", "novel", tmp_path)
+    (top / "val.csv").unlink()
     (top / "val.csv").write_text("n0153282900000005.jpg,n01532829\n")
     with pytest.raises(BadValue, match="its first line must be filename,label"):
         open_dataset("miniimagenet", "novel", tmp_path)

@@ -66,7 +66,15 @@ def _endless(path: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
-@pytest.mark.parametrize("make", [_pipe, _socket, _endless])
+def _itself(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def _nowhere(path: Path) -> None:
+    path.symlink_to("gone.png")
+
+
+@pytest.mark.parametrize("make", [_pipe, _socket, _endless, _itself, _nowhere])
 def test_what_is_no_regular_file_is_never_read(make: Callable[[Path], None], tmp_path: Path) -> None:
     picture(tmp_path / "train/cat/1.png")
     make(tmp_path / "train/cat/2.png")
@@ -75,7 +83,8 @@ def test_what_is_no_regular_file_is_never_read(make: Callable[[Path], None], tmp
         open_dataset(name, "train")
     images = open_dataset(name, "train", allow_absent=True)
     assert images.samples.sizes[1] == 0
-    with pytest.raises(BadImage, match=r"2\.png is no regular file, but a folder, a pipe, a socket or a device"):
+    why = r"2\.png: (Too many levels|No such file)" if make in (_itself, _nowhere) else r"2\.png is no regular file"
+    with pytest.raises(BadImage, match=why):
         images.read(1)
 
 

@@ -81,6 +81,21 @@ def test_a_portable_float_map_is_refused_too() -> None:
         decode(b"Pf\n2 1\n-1.0\n" + np.array([0.1, 0.9], "<f4").tobytes())
 
 
+def test_colours_of_16_bits_that_would_come_out_wrong_are_refused() -> None:
+    """Pillow reads planes of 16 bits as if they were of 8, and keeps the high byte of 12 bits in 16."""
+    planes = [(284, [2]), (273, [8, 16, 24]), (279, [8, 8, 8])]
+    data = tiff(np.stack([GREYS] * 3).tobytes(), 4, [16] * 3, photometric=2, more=planes)
+    with pytest.raises(BadImage, match="16-bit colours in planes"):
+        decode(data)
+    planes = [(284, [2]), (273, [8, 12, 16]), (279, [4, 4, 4])]
+    data = tiff(bytes([0, 1, 2, 3] * 3), 4, [8] * 3, photometric=2, more=planes)
+    assert levels(data) == [0, 1, 2, 3]
+    colour = np.repeat(GREYS.clip(0, 4095), 3).tobytes()
+    with pytest.raises(BadImage, match=r"^12-bit colour picture: convert it"):
+        decode(tiff(colour, 4, [16] * 3, photometric=2, more=[(281, [4095] * 3)]))
+    assert levels(tiff(np.repeat(GREYS, 3).tobytes(), 4, [16] * 3, photometric=2, more=[(281, [65535] * 3)]))[-1] == 255
+
+
 @pytest.mark.parametrize("factor", [1, 256, 257])
 def test_palettes_of_16_bits_and_those_that_hold_8(factor: int) -> None:
     data = tiff(bytes([0, 1, 200, 255]), 4, photometric=3, more=[(320, [factor * value for value in PALETTE])])

@@ -104,7 +104,10 @@ def test_memory_is_planned_for_the_rows_that_are_scored_however_large_a_unit_is(
     for split, count in (("train", 120), ("test", 30)):
         for name in "ab":
             x_ND = np.random.default_rng(count).normal(size=(count, 4))
-            targets = {"label": np.arange(count) % 3, "unit": unit_N[-count:] if split == "train" else 900 + np.arange(30)}
+            targets = {
+                "label": np.arange(count) % 3,
+                "unit": unit_N[-count:] if split == "train" else 900 + np.arange(30),
+            }
             make_set(x_ND, targets, dataset="openmoji", split=split, backbone=name)
     planned, scored = [], []
     monkeypatch.setattr("probe.search.run.plan_memory", lambda *a: planned.append(a[2]) or Plan(1000, 1))
