@@ -16,7 +16,7 @@ from store.keys import dataset_name, user_path
 from store.opening import import_command
 from store.root import Root, list_command, open_root
 from store.runtime import Progress
-from store.tables import bytes_text, text_table
+from store.tables import bytes_text, printable, text_table
 from store.verify_results import Found, told_of, verify_backbones, verify_results
 
 DAY_SECONDS = 86400.0
@@ -41,7 +41,8 @@ def ls(options: Namespace) -> int:
     elif found:
         print(_table(found))
     else:
-        print(f"nothing in {root.url}; `python -m extract --list` shows what can be extracted", file=sys.stderr)
+        where = printable(root.url)
+        print(f"nothing in {where}; `python -m extract --list` shows what can be extracted", file=sys.stderr)
     return 0
 
 
@@ -191,7 +192,7 @@ def gc(options: Namespace) -> int:
     for key in found.keys:
         print(key)
     if not found.keys:
-        print(f"nothing older than {options.age:g} days to collect in {root.url}", file=sys.stderr)
+        print(f"nothing older than {options.age:g} days to collect in {printable(root.url)}", file=sys.stderr)
     elif not _confirm(f"Remove these {len(found.keys)}?", options.yes):
         return 1
     else:
@@ -227,7 +228,7 @@ def export_features(options: Namespace) -> int:
         open_root(options.store), path, options.dataset, options.split, options.features,
         dtype=options.dtype, overwrite=options.overwrite,
     )  # fmt: skip
-    print(f"{path}  {rows} x {dim}")
+    print(f"{printable(str(path))}  {rows} x {dim}")
     return 0
 
 

@@ -1,6 +1,7 @@
 """Runs commands in forks of one process, each over links of a small made store: `python sweep_run.py FOLDER < CASES`.
 
-CASES are JSON lines [module, [argument, ...]]; for each one a JSON line {"code", "seconds", "out", "err"} comes back. A
+CASES are JSON lines [module, [argument, ...]]; for each one a JSON line {"code", "seconds", "out", "err"} comes back.
+The store is made in FOLDER where it is not there yet. A
 fork has limits of memory, time and size of file, and no network. It runs in a folder of links to what `make` made, so
 that what it removes or replaces is there again for the next. Run by test_flag_sweep.py and test_advice.py.
 """
@@ -26,6 +27,9 @@ from store.runtime import run_command
 
 SECONDS, BYTES, FILE_BYTES = 30, 3 << 30, 1 << 28
 """Of a fork: time, memory beyond what this process has, the largest file."""
+MODULES = ("extract.extractor", "extract.finetune", "extract.distill", "extract.bonsai", "extract.heads",
+           "extract.download", "extract.doctor", "extract.training.jobs", "probe.run", "probe.report.cli",
+           "probe.predict", "probe.search.run", "probe.solvers.lbfgs", "fewshot.evaluate", "store.cli")  # fmt: skip
 OUTPUT = 20_000
 """Letters that are kept of what a fork printed."""
 
@@ -123,18 +127,20 @@ def _address_space() -> int:
 
 def main() -> None:
     folder = Path(sys.argv[1]).resolve()
-    made, here = folder / "made", folder / "here"
-    made.mkdir(parents=True)
-    os.chdir(made)
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123
-        known = make(folder / "data")
-    for name in ("extract.finetune", "extract.distill", "extract.bonsai", "extract.heads", "extract.download",
-                 "extract.doctor", "probe.report", "probe.predict", "probe.ood.run", "fewshot.evaluate"):  # fmt: skip
+    made, here, told = folder / "made", folder / f"here-{os.getpid()}", folder / "known.json"
+    if not told.exists():
+        made.mkdir(parents=True)
+        os.chdir(made)
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123
+            told.write_text(json.dumps(make(folder / "data")))
+    known = json.loads(told.read_text())
+    for name in MODULES:
         importlib.import_module(name)  # so that forks need not
     for line in sys.stdin:
         module, argv = json.loads(line)
         shutil.copytree(made, here, copy_function=os.link)
         found = fork(module, [known.get(word, word) for word in argv], here)
+        os.chdir(folder)
         shutil.rmtree(here)
         print(json.dumps(found), flush=True)
 

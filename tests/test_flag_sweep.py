@@ -93,20 +93,20 @@ def cases() -> list[Case]:
 
 
 def run(chosen: Sequence[Case], folder: Path, jobs: int = 1) -> list[tuple[Case, dict[str, object]]]:
-    """Each case with what came of it."""
+    """Each case with what came of it; what they run on is in `folder`, made there at the first time."""
+    if jobs > 1:
+        run([], folder)
     env = {**os.environ, "PYTHONPATH": str(TOP), "OMP_NUM_THREADS": "1", "HOME": str(folder)}
+    command = [sys.executable, str(TOP / "tests" / "sweep_run.py"), str(folder)]
     parts, runners = [chosen[i::jobs] for i in range(jobs)], []
-    folder.mkdir(parents=True, exist_ok=True)
     for i, part in enumerate(parts):
         asked, answers = folder / f"{i}.cases", folder / f"{i}.found"
         asked.write_text("".join(json.dumps(case) + "\n" for case in part))
-        command = [sys.executable, str(TOP / "tests" / "sweep_run.py"), str(folder / str(i))]
         with asked.open() as stdin, answers.open("w") as stdout, (folder / f"{i}.log").open("w") as stderr:
             runners.append(subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, env=env))
-    for i, runner in enumerate(runners):
-        assert runner.wait() == 0, (folder / f"{i}.log").read_text()[-2000:]
     found: list[tuple[Case, dict[str, object]]] = []
-    for i, part in enumerate(parts):
+    for i, (runner, part) in enumerate(zip(runners, parts, strict=True)):
+        assert runner.wait() == 0, (folder / f"{i}.log").read_text()[-2000:]
         lines = (folder / f"{i}.found").read_text().splitlines()
         found += zip(part, map(json.loads, lines), strict=True)
     return found
@@ -137,12 +137,12 @@ def test_the_sweep_knows_every_command() -> None:
     assert {f"store {name}" for name in choices} == {command for command in BASES if command.startswith("store ")}
 
 
-def test_some_values_of_some_flags(tmp_path: Path) -> None:
+def test_some_values_of_some_flags(swept: Path) -> None:
     every = cases()
     bases = [
         (command.split()[0], [*command.split()[1:], *base]) for command, several in BASES.items() for base in several
     ]
-    found = run([*bases, *random.Random(0).sample(every, SAMPLE)], tmp_path)
+    found = run([*bases, *random.Random(0).sample(every, SAMPLE)], swept)
     plain = found[: len(bases)]
     codes = {" ".join([case[0], *case[1]]): result["err"] for case, result in plain if result["code"] != 0}
     assert codes == {}, "the commands that flags are added to run"
@@ -150,7 +150,7 @@ def test_some_values_of_some_flags(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_value_of_every_flag(tmp_path: Path) -> None:
-    found = run(cases(), tmp_path, jobs=os.cpu_count() or 1)
+def test_every_value_of_every_flag(swept: Path) -> None:
+    found = run(cases(), swept, jobs=os.cpu_count() or 1)
     print(f"{len(found)} cases:", dict(Counter(result["code"] for _, result in found)))
     assert wrong(found) == []
