@@ -212,8 +212,8 @@ def import_features(options: Namespace) -> int:
         relabel=options.relabel,
         backend=options.backend,
     )
-    root, dataset = open_root(options.store), dataset_name(options.dataset)
-    for made in import_file(root, Path(options.file), dataset, options.backbone, options.split, chosen):
+    root = open_root(options.store)
+    for made in import_file(root, Path(options.file), options.dataset, options.backbone, options.split, chosen):
         bad = f", {len(made.bad_rows)} bad rows" if len(made.bad_rows) else ""
         name = f"{made.manifest.key}@{made.manifest.fingerprint[:8]}"
         print(f"{name}  {made.shape[0]} x {made.shape[1]} {made.manifest.dtype}{bad}")

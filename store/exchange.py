@@ -18,7 +18,7 @@ from store.foreign import reading
 from store.formats import PORTION
 from store.inventory import find_sets
 from store.joining import Part, parts
-from store.keys import FeatureKey, check_name, to_folder
+from store.keys import FeatureKey, check_name, dataset_name, to_folder
 from store.listing import adopt
 from store.roles import Table, read_table
 from store.root import Root, check_room
@@ -67,15 +67,16 @@ def import_file(
 ) -> list[FeatureSet]:
     """Store the features of a file: a set for each split it has rows of, joined by id to the images of the store.
 
-    The fingerprint is that of the content, so the file is read twice: once to check and hash it, once to write. Raises
-    `BadValue`, `BadFeatures` before anything is written.
+    `dataset` is a name, `folder:PATH` or `csv:FILE`. The fingerprint is that of the content, so the file is read twice:
+    once to check and hash it, once to write. Raises `BadValue`, `BadFeatures` before anything is written.
     """
-    options = options or ImportOptions()
+    options, source = options or ImportOptions(), dataset
+    dataset = dataset_name(source)
     check_name("backbone", backbone)
     backends.backend(options.backend)
     table = read_table(path, labels=options.labels, ids=options.ids)
     dtype = pick_dtype(np.dtype(table.features.dtype), options.dtype)
-    found = parts(root, dataset, split, table, partial=options.partial)
+    found = parts(root, source, split, table, partial=options.partial)
     dim = int(np.prod(table.features.shape[1:], dtype=np.int64))
     check_room(root, sum(len(part.rows) for part in found) * dim * np.dtype(dtype).itemsize)
     x, planned = table.features, list[_Plan]()

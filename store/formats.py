@@ -9,7 +9,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -97,15 +97,47 @@ def _stale(path: Path, beside: Sequence[Path]) -> list[Path]:
 def _write_hdf5(path: Path, portions: Portions, shape: tuple[int, int], dtype: np.dtype, columns: Arrays) -> None:
     import h5py
 
-    with written(path) as handle, h5py.File(handle, "w") as file:
-        data, row = file.create_dataset("features", shape, dtype), 0
-        for x in portions:
-            data[row : row + len(x)] = x
-            row += len(x)
-        for name, array in columns.items():
-            text = array.dtype.kind == "U"
-            file.create_dataset(name, data=array.astype(object) if text else array,
-                                dtype=h5py.string_dtype() if text else array.dtype)  # fmt: skip
+    with written(path) as handle:
+        target = _Target(handle)
+        with h5py.File(target, "w") as file:
+            data, row = file.create_dataset("features", shape, dtype), 0
+            for x in portions:
+                data[row : row + len(x)] = x
+                row += len(x)
+                target.check()
+            for name, array in columns.items():
+                text = array.dtype.kind == "U"
+                file.create_dataset(name, data=array.astype(object) if text else array,
+                                    dtype=h5py.string_dtype() if text else array.dtype)  # fmt: skip
+        target.check()
+
+
+class _Target:
+    """A file for h5py whose first error is kept for `check`: out of a write of HDF5's it comes as another error."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.read, self.seek, self.tell, self.flush = file.read, file.seek, file.tell, file.flush
+        self.readinto = file.readinto  # type: ignore[attr-defined]
+        self._file = file
+        self._error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self._error = self._error or error
+            return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return self._file.truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+            return size or 0
+
+    def check(self) -> None:
+        if self._error:
+            raise self._error
 
 
 def _write_parquet(path: Path, portions: Portions, shape: tuple[int, int], dtype: np.dtype, columns: Arrays) -> None:

@@ -1,6 +1,7 @@
 """Which rows of a file belong to which images of the store: by id, over all splits of a dataset."""
 
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,12 +9,13 @@ import numpy as np
 
 from store.errors import BadValue
 from store.inventory import find_sets
-from store.keys import check_name
+from store.keys import check_name, dataset_name
 from store.listing import is_retired, read_listing
 from store.roles import Table
-from store.root import Root
+from store.root import Root, store_flag
 from store.sample_files import load_samples
 from store.samples import Samples, Targets
+from store.source import place
 
 log = logging.getLogger("store")
 
@@ -43,13 +45,13 @@ def present(root: Root, dataset: str) -> dict[str, Samples]:
     return {split: load_samples(root, dataset, split, samples) for split, (_, _, samples) in newest.items()}
 
 
-def parts(root: Root, dataset: str, split: str | None, table: Table, *, partial: bool = False) -> list[Part]:
+def parts(root: Root, source: str, split: str | None, table: Table, *, partial: bool = False) -> list[Part]:
     """The rows of a file, by split: those of the store's samples, in their order; else as the file or `split` says.
 
     Raises `BadValue`: rows that are of no image, or images without a row, unless `partial`; ids that occur twice; no
     way to tell the split.
     """
-    check_name("dataset", dataset)
+    dataset = dataset_name(source)
     stored = present(root, dataset)
     asked = {split: stored[split]} if split in stored else stored if split is None else {}
     if asked and table.numbered and [list(samples.ids) for samples in asked.values()] != [list(table.ids)]:
@@ -59,7 +61,13 @@ def parts(root: Root, dataset: str, split: str | None, table: Table, *, partial:
         )
     if asked:
         return _joined(dataset, asked, stored, table, partial)
-    return _new(dataset, split, stored, table)
+    unknown = ""
+    if not stored and place(source):
+        unknown = (
+            f"the store does not know the images of {source} yet: python -m extract --backbone pixels --dataset "
+            f"{shlex.quote(source)}{store_flag(root)} tells it"
+        )
+    return _new(dataset, split, stored, table, unknown)
 
 
 def _places(table: Table) -> Mapping[tuple[str, str], int]:
@@ -172,9 +180,13 @@ def _check_sizes(part: Part, table: Table) -> None:
         )
 
 
-def _new(dataset: str, split: str | None, stored: Mapping[str, Samples], table: Table) -> list[Part]:
+def _new(dataset: str, split: str | None, stored: Mapping[str, Samples], table: Table, unknown: str) -> list[Part]:
     """Splits that the store does not have yet."""
+    if unknown and split is not None:
+        log.warning("%s; all rows are taken as %s", unknown, split)
     if table.splits is None:
+        if split is None and unknown:
+            raise BadValue(f"{unknown}, and the rows go to their splits; or --split, where all rows are of one")
         if split is None:
             raise BadValue(
                 f"the store has no samples of {dataset}, and {table.path.name} no array `split`: name the split of "

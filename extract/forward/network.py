@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from itertools import islice
 
 import numpy as np
@@ -95,18 +94,32 @@ class Network:
         return self._forward
 
     def _chosen(self, recipe: Recipe) -> Forward:
-        """The first way to run it that is close to float32; a user's network may count on how maps lie in memory."""
+        """The first way to run it that is close to float32."""
         if not all_known(self.loaded.net):
-            if self._checked is not None and not has_script(self.loaded.net):
-                forward = self._make(self.precision)
-                with suppress(BadValue):
-                    if not self._far(forward, recipe):
-                        return forward
-                if isinstance(forward.net, Tapped):
-                    forward.net.close()
-            self._layout = torch.contiguous_format
+            return self._chosen_for_user(recipe)
         forward = self._make(self.precision)
         return self._fall_back(recipe) if self._far(forward, recipe) else forward
+
+    def _chosen_for_user(self, recipe: Recipe) -> Forward:
+        """The same of a user's network, which may count on how its maps lie in memory, or on float32."""
+        as_it_is = self._checked is None or has_script(self.loaded.net)
+        wrong: BadValue | None = None
+        for self._layout in (torch.contiguous_format,) if as_it_is else (torch.channels_last, torch.contiguous_format):
+            forward, wrong = self._make(self.precision), None
+            try:
+                if not self._far(forward, recipe):
+                    return forward
+            except BadValue as error:
+                wrong = error
+            if isinstance(forward.net, Tapped):
+                forward.net.close()
+        if wrong is None:
+            return self._fall_back(recipe)
+        if not self._auto or self.precision == "fp32":
+            raise wrong
+        log.warning("%s cannot be run in %s (%s): falling back to float32", self.loaded.name, self.precision, wrong)
+        self.precision = "fp32"
+        return self._chosen_for_user(recipe)
 
     def batch_size(self, asked: int | None) -> int:
         """Images of one forward pass: as asked, or what fits into the memory of the device. Call `ready` first."""

@@ -104,7 +104,9 @@ from store.root import open_root
 ranks.start(torch.device("cpu"), sys.argv[2])
 rows = {}
 for name, options in json.loads(sys.argv[3]).items():
-    options |= {"weight_decay": (1e-5, 1e-2, 1.0), "epochs": 2, "select": "kfold", "folds": 2}
+    options |= {"select": "kfold", "folds": 2}
+    options |= {"weight_decay": (1e-5, 1e-2, 1.0)} if options["solver"] != "nearest" else {}
+    options |= {"epochs": 2} if options["solver"] in ("sgd", "cosine") else {}
     config = ProbeConfig(features=("a:pca6,b",), device="cpu", **options)
     (rows[name],) = probe(open_root(sys.argv[1]), config, "a:pca6,b")
 if ranks.is_first():

@@ -81,6 +81,7 @@ def test_rows_and_images_that_do_not_match(root, stored, file) -> None:
         BadValue, match=r"9 of 9 images of test have no row: .*; --split train imports that split alone"
     ):
         import_file(root, file(stored["test"], name="y.npz"), "toy", "mine")
+    import_file(root, file(stored["test"], name="y.npz"), "toy", "alone", "train")
     for made in import_file(root, path, "toy", "mine", options=ImportOptions(partial=True)):
         split = made.manifest.split
         there = [name for name in stored[split] if name not in lost]
@@ -125,6 +126,18 @@ def test_a_new_dataset_is_split_as_the_file_says(root, tmp_path) -> None:
     assert found["val"].read().argmax(axis=1).tolist() == [6, 7]
 
 
+def test_a_source_that_was_never_extracted(root, tmp_path, caplog) -> None:
+    (tmp_path / "list.csv").write_text("path,label,split\na.png,a,train\n")
+    np.savez(tmp_path / "x.npz", features=np.eye(3, dtype=np.float32), ids=["a.png", "b.png", "c.png"])
+    source = f"csv:{tmp_path}/list.csv"
+    with pytest.raises(
+        BadValue, match=r"does not know the images of csv:.*python -m extract --backbone pixels --dataset csv"
+    ):
+        import_file(root, tmp_path / "x.npz", source, "mine")
+    import_file(root, tmp_path / "x.npz", source, "mine", "train")
+    assert "all rows are taken as train" in caplog.text
+
+
 def test_ids_that_begin_anew_in_every_split(root, tmp_path) -> None:
     """Told apart by the file's own splits; without them they are refused."""
     names, splits = np.array([*range(4), *range(3)]), np.array(["train"] * 4 + ["val"] * 3)
@@ -158,6 +171,9 @@ def test_labels_of_the_file_and_of_the_store(root, stored, file) -> None:
     with pytest.raises(BadValue, match=r"another 'label', in 1 rows, first 'val/000002.png': '0', in the store 'cat'"):
         import_file(root, file(labels=wrong), "toy", "wrong")
     assert "wrong" not in root.list("features/toy/train"), "no split was begun"
+    import_file(root, file(labels=wrong), "toy", "wrong", options=ImportOptions(relabel=True))
+    assert read(root, "val", "wrong").samples.label.tolist() == [0, 1, 0, 0, 1, 2]
+    assert read(root, "val", "by-name").samples.target().classes == ("0", "1", "2")
     import_file(root, file(target_style={name: "ink" if i else "" for name, i in right.items()}), "toy", "style")
     style = read(root, "val", "style").samples.target("style")
     assert (style.classes, style.index.tolist()) == (("ink",), [-1, 0, 0, -1, 0, 0])
@@ -194,10 +210,10 @@ def test_content_hashes_are_those_of_the_images(root, stored, file, tmp_path, ca
         extracted = read(root, made.manifest.split, "a").parts[0]
         assert np.array_equal(made.content_hashes, extracted.content_hashes)
     np.savez(tmp_path / "y.npz", features=np.eye(4), ids=np.array(list("abcd")), split=np.array(["train", "test"] * 2))
-    import_file(root, tmp_path / "y.npz", "new", "mine")
-    sides = {split: (open_features(root, "new", split, "mine"), np.arange(2)) for split in ("train", "test")}
+    import_file(root, tmp_path / "y.npz", "unseen", "mine")
+    sides = {split: (open_features(root, "unseen", split, "mine"), np.arange(2)) for split in ("train", "test")}
     assert check_apart(sides, allowed=False) == {}
-    assert "whether images of new/train, new/test stand in two splits was not checked" in caplog.text
+    assert "whether images of unseen/train, unseen/test stand anywhere twice was not checked" in caplog.text
 
 
 def test_hashes_go_with_an_export(root, stored, file, tmp_path) -> None:

@@ -142,3 +142,26 @@ def test_a_script_module_is_a_network(caplog: pytest.LogCaptureFixture) -> None:
         for key, value in script.state_dict().items():
             assert torch.equal(value, want[key])
     assert caplog.text == ""
+
+
+class Numpy(nn.Module):
+    """A user's network that hands its maps to numpy, which knows no bfloat16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 768, 16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(self.conv(x).flatten(1).numpy())
+
+
+def test_a_users_network_that_cannot_be_run_in_bfloat16_is_run_in_float32(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("extract.forward.network.pick_precision", lambda asked, device: "bf16")
+    net = Network(lambda: replace(loaded(), filled=Numpy), CPU, "auto")
+    assert net.ready(images(), PIXELS).precision == net.precision == "fp32"
+    assert net.errors[0]["cosine"] == pytest.approx(1)
+    assert "fragile cannot be run in bf16 (fragile, given 16 images, failed in line" in caplog.text
+    with pytest.raises(BadValue, match="unsupported ScalarType BFloat16"):
+        Network(lambda: replace(loaded(), filled=Numpy), CPU, "bf16").ready(images(), PIXELS)
