@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import pairwise
 from typing import overload
@@ -19,6 +20,8 @@ from store.root import Root, repair_advice
 from store.samples import CHUNK, Samples, Targets
 
 log = logging.getLogger("store")
+FEW, SIDE_BY_SIDE = 8, 32
+"""So many target columns are written one after the other; of more, so many at a time."""
 
 
 class Ids(Sequence[str]):
@@ -184,14 +187,26 @@ def save_samples(root: Root, samples: Samples, *, relabel: bool = True) -> str:
         root.put(f"{below}/samples.json", json.dumps(header).encode())
     if isinstance(samples, StoredSamples):
         return below
-    for name, column in samples.targets.items():
-        if _save_targets(root, f"{below}/targets/{to_folder(name)}", column, relabel=relabel):
-            continue
-        raise BadValue(
-            f"{samples.dataset}/{samples.split} has these samples with another {name!r}: --relabel replaces the stored "
-            "targets"
-        )
+    for name, saved in _each_saved(root, below, samples.targets, relabel=relabel):
+        if not saved:
+            raise BadValue(
+                f"{samples.dataset}/{samples.split} has these samples with another {name!r}: --relabel replaces the "
+                "stored targets"
+            )
     return below
+
+
+def _each_saved(root: Root, below: str, targets: Mapping[str, Targets], *, relabel: bool) -> Iterator[tuple[str, bool]]:
+    """`_save_targets` of every column; many of them side by side, since a disk takes long to say that it has one."""
+
+    def save(name: str) -> tuple[str, bool]:
+        return name, _save_targets(root, f"{below}/targets/{to_folder(name)}", targets[name], relabel=relabel)
+
+    if len(targets) <= FEW:
+        yield from map(save, targets)
+        return
+    with ThreadPoolExecutor(SIDE_BY_SIDE, "targets") as pool:
+        yield from pool.map(save, targets)
 
 
 def _check_distinct(samples: Samples) -> None:
