@@ -44,6 +44,10 @@ class Garbage:
         return [*self.sets, *self.samples, *self.partials]
 
 
+FOLDERS = ("datasets", "features", "grams", "heads", "predictions", "records", "samples")
+"""What a store is made of; what lies beside these may be another's, however it is named."""
+
+
 def find_garbage(root: Root, seconds: float) -> Garbage:
     """What killed runs left and nothing refers to, older than so many seconds. Removes nothing."""
     found, limit = Garbage(), time.time() - seconds
@@ -76,7 +80,7 @@ def find_garbage(root: Root, seconds: float) -> Garbage:
                 found.left[folder] = f"perhaps needed: {unsure[split]} cannot be read"
             else:
                 found.samples.append(folder)
-    found.partials = list(root.partials(seconds))
+    found.partials = [key for key in root.partials(seconds) if key.partition("/")[0] in FOLDERS]
     return found
 
 
