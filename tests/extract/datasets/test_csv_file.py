@@ -179,9 +179,7 @@ def test_patients_in_several_splits_are_told(tmp_path: Path, caplog: pytest.LogC
     rows = [f"{file},x,{i // 6},{i % 2}" for i, file in enumerate(files)]
     name = listed(tmp_path, "path,label,Patient_ID,hospital\n" + "\n".join(rows), *files)
     splits_of(name)
-    assert (
-        "of 10 values of 'Patient_ID' are in several splits, first '0': images of one would be trained" in caplog.text
-    )
+    assert "of 10 values of 'Patient_ID' are in more than one split, first '0'; images of one" in caplog.text
     assert "hospital" not in caplog.text
     caplog.clear()
     listed(tmp_path, "path,label,patient,unit\n" + "\n".join(f"{row[:-1]}{i // 6}" for i, row in enumerate(rows)))
