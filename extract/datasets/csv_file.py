@@ -137,7 +137,7 @@ def _warn_of_parted(path: Path, columns: Mapping[str, Sequence[str]]) -> None:
         if parted:
             warn_once(
                 f"{path}: {len(parted)} of {len(splits)} values of {name!r} are in more than one split, first "
-                f"{parted[0]!r}; images of one would be trained on and tested on. Name the column {UNIT}: it is then in "
+                f"{parted[0]!r}; images of one would be trained on and tested on. Name the column {UNIT}: it is in "
                 "one split, or refused by the probe where a column split parts it"
             )
 
