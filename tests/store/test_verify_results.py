@@ -8,6 +8,7 @@ import pytest
 from probe.cli import main as probe_main
 from probe.search.cli import main as search_main
 from store.cli import main
+from store.errors import MissingFeatures
 from store.fingerprint import sha256_json
 from store.heads import StoredHead, save_head
 from store.records import Record, write_record
@@ -54,6 +55,15 @@ def test_everything_is_read_and_told(place, capsys) -> None:
     assert verify(place, capsys, "a")[1]["read"] == {}, "only these sets were asked for"
 
 
+def test_a_store_of_results_alone_and_one_that_is_not_there(place, tmp_path, capsys) -> None:
+    probe_main(["--features", "a", "--store", str(place[0]), "--records", str(tmp_path / "r"), *damage.PROBE])
+    capsys.readouterr()
+    assert main(["verify", "--store", str(tmp_path / "r")]) == 0
+    assert capsys.readouterr().out == "0 sets, 0 blocks: all as written\n"
+    with pytest.raises(MissingFeatures, match=r"nothing to verify in .*nowhere: is that the --store"):
+        main(["verify", "--store", str(tmp_path / "nowhere"), "--backbones", str(place[1])])
+
+
 def of(place, kind: str):
     return {
         "record": lambda: next(place[0].glob("records/probe/*.json")),
@@ -84,15 +94,10 @@ def test_a_damaged_result_is_found(place, capsys, kind, how) -> None:
         assert code == 1
         (finding,) = read["findings"]
         assert path.name in finding["name"] + finding["what"]
-        main(["verify", "--store", str(place[0]), "--backbones", str(place[1])])
-        told = capsys.readouterr().out
-        assert any(
-            word in told
-            for word in ("restore it, or", "made again", "extract --relabel", "store verify --repair", "store rm")
-        ), told
+        advice = ("restore it, or", "made again", "extract --relabel", "store rm", "Is a directory")
+        assert any(word in finding["what"] for word in advice), finding
     finally:
         damage.restore({path: whole}, path)
-    assert verify(place, capsys)[0] == 0
 
 
 def test_a_damaged_gram_block_is_removed_by_a_repair_and_a_record_is_not(place, capsys) -> None:
