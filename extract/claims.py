@@ -2,8 +2,9 @@
 
 A rank does the blocks that are its own (block % size == rank), then helps out: it takes the block that is furthest from
 its owner, the second helper the next, and never the first one of a share, which its owner is at. So every block has an
-owner, a lost rank costs one block, and nobody waits. Own blocks may be asked for ahead of time; help is chosen when the
-own ones are stored, by what is missing then: chosen ahead, ranks of equal speed would do each other's last block too.
+owner, a lost rank leaves one block (orphans.py), and nobody waits. Own blocks may be asked for ahead of time; help is
+chosen when the own ones are stored, by what is missing then: chosen ahead, ranks of equal speed would do each other's
+last block too.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -36,16 +37,25 @@ def next_block(missing: Collection[int], rank: int, size: int, *, backwards: boo
 
 
 class Claims:
-    """Blocks for this rank and the sets that still lack them: first `own`, then `help` until it has none."""
+    """Blocks for this rank and the sets that still lack them: first `own`, then `help` until it has none.
 
-    def __init__(self, sets: Sequence[Set], rank: int, size: int) -> None:
-        self._sets, self._rank, self._size = sets, rank, size
+    With `orphans`, whoever had the rest is lost: all that is missing is this rank's own, and each begins elsewhere.
+    """
+
+    def __init__(self, sets: Sequence[Set], rank: int, size: int, *, orphans: bool = False) -> None:
+        self._sets, self._rank, self._size, self._orphans = sets, rank, size, orphans
         self.backwards = False
         """Set when another process turns out to be at the same blocks: going the other way, the two meet once."""
 
     def own(self) -> Iterator[tuple[int, list[int]]]:
         """Yield (block, indices into the sets) of this rank's share."""
         missing = self._missing()
+        if self._orphans:
+            every = sorted(set().union(*missing))
+            start = len(every) * self._rank // self._size
+            found = ((block, self._need(block, missing)) for block in (*every[start:], *every[:start]))
+            yield from ((block, need) for block, need in found if need)
+            return
         left = {block for block in set().union(*missing) if block % self._size == self._rank}
         while (block := next_block(left, self._rank, self._size, backwards=self.backwards)) is not None:
             left.remove(block)

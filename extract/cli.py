@@ -92,9 +92,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         rows, table = list(plan(config)), plan_table
     else:
-        from extract.extractor import run
+        from extract.orphans import run_to_the_end
 
-        rows, table = list(run(config)), made_table
+        rows, table = list(run_to_the_end(config)), made_table
     print(json.dumps([asdict(row) for row in rows], indent=1) if as_json else table(rows))
     return 0
 

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -175,7 +176,7 @@ def _stored(
 ) -> "Stored | None":
     """The teachers' stored features, where they are wanted and there. Raises BadValue: they must be, and are not."""
     from extract.training.teachers import open_stored
-    from store.root import open_root
+    from store.root import open_root, store_flag
 
     root, split = open_root(config.store), data.images.samples.split
     stored = None
@@ -184,8 +185,8 @@ def _stored(
     if stored is None and (lesson.source == "store" or lesson.loss == "features"):
         raise BadValue(
             f"{root.url} has no views of {config.dataset}/{split} of all of {', '.join(lesson.teachers)}; run: "
-            f"python -m extract --backbone {','.join(lesson.teachers)} --dataset {config.dataset} --split {split} "
-            f"--views 9 --store {root.url}"
+            f"python -m extract --backbone {','.join(lesson.teachers)} --dataset {shlex.quote(config.dataset)} --split "
+            f"{split} --views 9{store_flag(root)}"
         )
     return stored
 

@@ -49,15 +49,18 @@ class Seen:
     """Under which the features are stored."""
 
 
-def run(config: ExtractConfig) -> list[Made]:
-    """Extract every (dataset, split, backbone, view) that is not in the store yet."""
+def run(config: ExtractConfig, *, orphans: bool = False) -> list[Made]:
+    """Extract every (dataset, split, backbone, view) that is not in the store yet.
+
+    With several ranks this rank's share and what it can help with; `orphans`: all that is missing (orphans.py).
+    """
     root, start, seconds = open_root(config.store), time.perf_counter(), Seconds()
     made: list[Made] = []
     turn = rank()  # the next split begins where the ranks of this one end: short splits go to different ranks
     stock = Stock(root, config.dataset, config.data_root)
     for images, seen in work(root, config):
         stock.note(images)
-        made += _extract(root, config, images, seen, seconds, turn % size())
+        made += _extract(root, config, images, seen, seconds, None if orphans else turn % size())
         count = len(images.samples)
         turn -= -(-count // (config.block_rows or rows_of_block(count)))
     if any(row.extracted or row.reused for row in made):
@@ -137,9 +140,12 @@ def open_writer(root: Root, config: ExtractConfig, images: Images, seen: Seen, *
 
 
 def _extract(
-    root: Root, config: ExtractConfig, images: Images, seen: Sequence[Seen], seconds: Seconds, turn: int
+    root: Root, config: ExtractConfig, images: Images, seen: Sequence[Seen], seconds: Seconds, turn: int | None
 ) -> list[Made]:
-    """Bring every set of one split, one for each tap and view, to its commit, as far as it is this rank's work."""
+    """Bring every set of one split, one for each tap and view, to its commit, as far as it is this rank's work.
+
+    `turn` is the rank's number for this split; None: all is its work.
+    """
     made: dict[int, Made] = {}
     writers: dict[int, FeatureWriter] = {}
     lanes: dict[tuple[Network, Recipe, int, bool, int], Lane] = {}
@@ -185,7 +191,7 @@ def _forward(images: Images, net: Network, recipe: Recipe, batch_size: int, comp
     return net.compiled(recipe, batch_size) if compiled else net.ready(images, recipe)
 
 
-def _fill(config: ExtractConfig, images: Images, lanes: list[Lane], seconds: Seconds, turn: int) -> int:
+def _fill(config: ExtractConfig, images: Images, lanes: list[Lane], seconds: Seconds, turn: int | None) -> int:
     """Fill the missing blocks of all lanes; returns how many images of this rank could not be read."""
     samples = images.samples
     writers = [output.writer for lane in lanes for output in lane.outputs]
@@ -202,7 +208,7 @@ def _fill(config: ExtractConfig, images: Images, lanes: list[Lane], seconds: Sec
                 bad += 1
             progress.update(1)
 
-        claims = Claims(lanes, turn, size())
+        claims = Claims(lanes, rank() if turn is None else turn, size(), orphans=turn is None)
         fill(images, lanes, claims, workers=config.workers, seconds=seconds, on_sample=on_sample)
     if bad == len(samples):
         raise BadValue(f"{writers[0].key}: not one of its {bad} images can be read; nothing is committed")

@@ -91,7 +91,7 @@ def made_table(made: Sequence["Made"]) -> str:
     lines = [f"process {rank()} of {size()}:"] if size() > 1 else []
     lines.append(text_table((*header, "state"), [(*row, m.state) for row, m in zip(rows, made, strict=True)]))
     if any(m.state == "unfinished" for m in made):
-        lines.append("unfinished: other processes are at the rest; `python -m store ls` shows when it is committed")
+        lines.append("unfinished: other processes are at the rest, or were lost: then run the same command again")
     return "\n".join(lines)
 
 

@@ -106,8 +106,8 @@ def load_head(
     built = build(backbone, given=True)
     if built.weights is None:
         raise BadValue(
-            f"{name} has no file of weights, so no classifier; `python -m probe --features {name}` trains one "
-            "(distill: --teacher-heads ID), and distill --loss features needs none"
+            f"{name} has no file of weights, so no classifier; `python -m probe --features {name} --dataset NAME` "
+            "trains one (distill: --teacher-heads ID), and distill --loss features needs none"
         )
     path, _ = _verified(backbone.name, built.weights, weights, weights_root)
     head = _parts(path, backbone.name, built.weights, built.net).head

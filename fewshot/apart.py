@@ -8,7 +8,7 @@ from fewshot.config import FewshotConfig
 from fewshot.episodes import EpisodeSet
 from fewshot.pool import Pool
 from store.errors import BadValue
-from store.overlap import contents
+from store.overlap import contents, warn_unseen
 from store.samples import UNIT
 
 ALL_IMAGES = "none"
@@ -36,6 +36,9 @@ def check_once(pool: Pool, rows: np.ndarray, *, allowed: bool) -> dict[str, int]
     """
     hashes = _contents(pool, rows)
     seen = np.flatnonzero(hashes.view(np.uint8).reshape(-1, 16).any(axis=1))
+    of_split = np.searchsorted(pool.starts, rows, "right") - 1
+    blind = np.setdiff1d(of_split, of_split[seen])
+    warn_unseen([f"{pool.samples[int(i)].dataset}/{pool.splits[int(i)]}" for i in blind])
     _, first, inverse = np.unique(hashes[seen], return_index=True, return_inverse=True)
     earlier = seen[first[inverse]]
     again, before = rows[seen[seen != earlier]], rows[earlier[seen != earlier]]

@@ -8,7 +8,7 @@ from fewshot.config import ALL, TRANSFORMS, Crossing, FewshotConfig, Settings, S
 from store.errors import BadValue, UnknownName
 from store.flags import Parser, names
 from store.results import open_for_results
-from store.root import default_root
+from store.root import default_root, list_command
 from store.tables import table_or_json
 
 
@@ -75,7 +75,7 @@ def read_config(args: argparse.Namespace) -> FewshotConfig:
         added = tuple(name for name in dict.fromkeys(args.compare) if name not in asked)
         classifiers, features = (classifiers + added, features) if all(known) else (classifiers, features + added)
     if not features:
-        raise BadValue("give --features A,B,C; `python -m store ls` lists what there is")
+        raise BadValue(f"give --features A,B,C; `{list_command(args.store)}` lists what there is")
     return FewshotConfig(
         features=tuple(dict.fromkeys(features)),
         dataset=args.dataset,

@@ -58,7 +58,9 @@ def read(path: str, pool: Pool) -> list[EpisodeSet]:
         raise BadValue(f"cannot read episodes from {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         why = "" if "pickle" in str(error) else f": {error}"  # numpy's advice there is to load it unsafely
-        raise FormatError(f"{path} is not an episode file of python -m fewshot --write-episodes{why}") from error
+        raise FormatError(
+            f"{path} is no episode file, as python -m fewshot --write-episodes FILE writes it{why}"
+        ) from error
     if not known:
         raise FormatError(f"{path} has format {header['format']!r}; this version reads {FORMAT}")
     if header.get("samples") != pool.id:

@@ -10,6 +10,7 @@ from probe.solvers import SOLVERS
 from store.errors import BadValue
 from store.flags import Parser, integers, names, numbers, size
 from store.results import open_for_results
+from store.root import list_command
 from store.tables import table_or_json
 
 
@@ -115,7 +116,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if not options["features"]:
         raise BadValue(
-            "give --features a,b,c: which stored features to probe; `python -m store ls` shows what there is"
+            "give --features a,b,c: which stored features to probe; "
+            f"`{list_command(options['store'])}` shows what there is"
         )
     options["objective"] = tuple(dict.fromkeys(options["objective"]))
     options["solver"] = options["solver"] or ("balanced" if options["objective"] else ProbeConfig.solver)

@@ -204,9 +204,11 @@ def check_classes(splits: Mapping[str, Split], classes: tuple[str, ...], config:
             "a head needs at least two classes: choose another --target"
         )
     if "test" in splits and not np.isin(splits["test"].data.labels, present).any():
+        store = f" --store {config.store}" if config.store else ""
         raise BadValue(
             f"no class of {config.dataset}/{config.test} has a training sample in {config.train}, so no head could "
-            f"find it; for new classes: python -m fewshot --features {config.features[0]} --dataset {config.dataset}"
+            f"find it; for new classes: python -m fewshot --features {','.join(splits['train'].x.names)} "
+            f"--dataset {config.dataset} --target {config.target}{store}"
         )
     if len(present) < len(classes):
         log.warning("%d of %d classes have no training sample in %s: heads trained on it never choose them",

@@ -60,7 +60,7 @@ def worst_text(row: dict[str, Any]) -> str:
 
 
 def _nll(row: dict[str, Any]) -> str:
-    return f"{row['nll']:.3f}" if "nll" in row else UNDEFINED if "nll_undefined" in row else NONE
+    return f"{max(row['nll'], 0.0):.3f}" if "nll" in row else UNDEFINED if "nll_undefined" in row else NONE
 
 
 def _by_group(rows: Sequence[dict[str, Any]]) -> str:

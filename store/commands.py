@@ -14,9 +14,9 @@ from store.fingerprint import IMPORTED
 from store.inventory import COMMITTED, NEWER, WRITING, StoredSet
 from store.keys import dataset_name, user_path
 from store.opening import import_command
-from store.root import Root, open_root
+from store.root import Root, list_command, open_root
 from store.runtime import Progress
-from store.tables import bytes_text, text_table
+from store.tables import bytes_text, printable, text_table
 from store.verify_results import Found, told_of, verify_backbones, verify_results
 
 DAY_SECONDS = 86400.0
@@ -41,7 +41,8 @@ def ls(options: Namespace) -> int:
     elif found:
         print(_table(found))
     else:
-        print(f"nothing in {root.url}; `python -m extract --list` shows what can be extracted", file=sys.stderr)
+        where = printable(root.url)
+        print(f"nothing in {where}; `python -m extract --list` shows what can be extracted", file=sys.stderr)
     return 0
 
 
@@ -59,9 +60,9 @@ def _table(found: Sequence[StoredSet]) -> str:
 
 
 def show(options: Namespace) -> int:
-    if not options.sets:
-        raise BadValue("show what? name a set as `python -m store ls` lists it: dataset/split/backbone")
     root = open_root(options.store)
+    if not options.sets:
+        raise BadValue(f"show what? name a set as `{list_command(root.url)}` lists it: dataset/split/backbone")
     told = [_describe(root, stored) for stored in _find(root, options)]
     if options.json:
         print(json.dumps(told, indent=1))
@@ -158,9 +159,9 @@ def _confirm(question: str, yes: bool) -> bool:
 
 
 def rm(options: Namespace) -> int:
-    if not (options.sets or options.dataset or options.split):
-        raise BadValue("remove what? name sets as `python -m store ls` lists them, or --dataset, --split")
     root = open_root(options.store)
+    if not (options.sets or options.dataset or options.split):
+        raise BadValue(f"remove what? name sets as `{list_command(root.url)}` lists them, or --dataset, --split")
     found = _find(root, options)
     for stored in found:
         if stored.state != COMMITTED and inventory.being_written(root, stored.folder):
@@ -171,7 +172,7 @@ def rm(options: Namespace) -> int:
                 "lies, or remove the link itself; nothing was removed"
             )
     if not found:
-        raise BadValue(f"nothing to remove in {root.url}: `python -m store ls` lists what is there")
+        raise BadValue(f"nothing to remove in {root.url}: `{list_command(root.url)}` lists what is there")
     print(_table(found), file=sys.stderr)
     size = bytes_text(sum(stored.bytes for stored in found))
     if not _confirm(f"Remove these {len(found)} feature sets, {size}?", options.yes):
@@ -191,7 +192,7 @@ def gc(options: Namespace) -> int:
     for key in found.keys:
         print(key)
     if not found.keys:
-        print(f"nothing older than {options.age:g} days to collect in {root.url}", file=sys.stderr)
+        print(f"nothing older than {options.age:g} days to collect in {printable(root.url)}", file=sys.stderr)
     elif not _confirm(f"Remove these {len(found.keys)}?", options.yes):
         return 1
     else:
@@ -227,7 +228,7 @@ def export_features(options: Namespace) -> int:
         open_root(options.store), path, options.dataset, options.split, options.features,
         dtype=options.dtype, overwrite=options.overwrite,
     )  # fmt: skip
-    print(f"{path}  {rows} x {dim}")
+    print(f"{printable(str(path))}  {rows} x {dim}")
     return 0
 
 

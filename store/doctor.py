@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from store import inventory
 from store.errors import UserError
 from store.records import read_records
-from store.root import Root, open_root
+from store.root import Root, open_root, store_flag
 from store.runtime import versions
 from store.tables import text_table
 
@@ -76,18 +76,24 @@ def _disk(root: Root) -> Check:
 def _sets(root: Root) -> Check:
     found = inventory.find_sets(root)
     if not found:
-        return Check("feature sets", NOTE, "none yet: python -m extract --backbone efficientnet_lite0")
+        return Check(
+            "feature sets", NOTE, f"none yet: python -m extract --backbone efficientnet_lite0{store_flag(root)}"
+        )
     counts = Counter(stored.state for stored in found)
     told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     size = sum(stored.bytes for stored in found)
     if damaged := [stored.name for stored in found if stored.state == inventory.DAMAGED]:
         return Check(
-            "feature sets", BAD, f"{told}; damaged: {', '.join(damaged[:5])}; run: python -m store verify --repair"
+            "feature sets",
+            BAD,
+            f"{told}; damaged: {', '.join(damaged[:5])}; run: python -m store verify --repair{store_flag(root)}",
         )
     state = NOTE if counts[inventory.UNFINISHED] else OK
     more = "; unfinished ones go on when the same extract command runs again" if state == NOTE else ""
     return Check(
-        "feature sets", state, f"{told}, {size / 1e9:.2f} GB; every byte is read by: python -m store verify{more}"
+        "feature sets",
+        state,
+        f"{told}, {size / 1e9:.2f} GB; every byte is read by: python -m store verify{store_flag(root)}{more}",
     )
 
 

@@ -4,6 +4,7 @@ Nothing that is read runs code (no pickles), and nothing comes from outside the 
 columns X.labels.npy, X.ids.npy, and thingsvision's file_names.txt, belong to it.
 """
 
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from store.errors import BadValue
 from store.foreign import OBJECTS, OTHER, TEXT, Column, of_dtype, read_lines, reading
 from store.foreign_hdf5 import hdf5_columns
 from store.foreign_parquet import parquet_columns
+from store.tables import bytes_text
 
 NAMES_FILE = "file_names.txt"
 """Where thingsvision writes the images of the rows, one a line, beside its features."""
@@ -62,6 +64,12 @@ def _npz(path: Path) -> dict[str, Column]:
 
 def _npz_member(path: Path, name: str) -> np.ndarray:
     with zipfile.ZipFile(path) as archive, archive.open(name) as member:
+        size, memory = archive.getinfo(name).file_size, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        if size > memory:
+            raise BadValue(
+                f"{path}: {name} needs {bytes_text(size)} of memory, this machine has {bytes_text(memory)}: a .npy is "
+                "read where it lies"
+            )
         array: np.ndarray = np.lib.format.read_array(member, allow_pickle=False)
         if member.read(1):  # to its end, where zipfile compares the checksum
             raise ValueError(f"{name} is longer than its header says")
@@ -73,7 +81,7 @@ def _npy(path: Path) -> dict[str, Column]:
     columns = {"features": of_dtype(mapped.shape, mapped.dtype, lambda: mapped)}
     for beside in sorted(path.parent.iterdir()):
         name = beside.name.removeprefix(f"{path.stem}.").removesuffix(".npy")
-        if beside.name == f"{path.stem}.{name}.npy" and "." not in name and name != "features":
+        if beside.name == f"{path.stem}.{name}.npy" and "." not in name and name != "features" and beside.is_file():
             columns[name] = read_beside(beside)
     return columns
 

@@ -18,7 +18,7 @@ from store.blocks import Blocks
 from store.errors import MissingFeatures, NewerFormat, UserError
 from store.keys import FeatureKey, from_folder, is_hash
 from store.manifest import Manifest, read_manifest
-from store.root import Root
+from store.root import Root, list_command
 from store.started import read_started
 
 COMMITTED, WRITING, UNFINISHED, DAMAGED, NEWER = "committed", "writing", "unfinished", "damaged", "newer"
@@ -109,7 +109,7 @@ def find_sets(
                 nearest = f"nearest: {near[0]}; " if near else ""
                 raise MissingFeatures(
                     f"no feature set matches {pattern!r} in {root.url}; {nearest}there is: "
-                    f"{', '.join(have[:10]) or 'nothing'}; `python -m store ls` lists all"
+                    f"{', '.join(have[:10]) or 'nothing'}; `{list_command(root.url)}` lists all"
                 )
         return list(pool.map(lambda name: _look(root, *name), chosen))
 

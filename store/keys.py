@@ -32,7 +32,9 @@ def is_hash(name: str) -> bool:
 
 def to_folder(name: str) -> str:
     """The folder of a checked name: `:` is not allowed on every file system."""
-    return quote(name, safe="@+=")
+    return quote(
+        name, safe="@+=", errors="surrogateescape"
+    )  # bytes that are no UTF-8, in a name typed: nothing is there
 
 
 def from_folder(folder: str) -> str:

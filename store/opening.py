@@ -49,7 +49,7 @@ def find_set(root: Root, listing: Listing | None, dataset: str, split: str, name
         raise MissingFeatures(_earlier(root, key, found, view, dataset))
     found = newest or found
     if not found:
-        raise MissingFeatures(_how_to_make(root, key, view, dataset))
+        raise MissingFeatures(_how_to_make(root, key, view, dataset, listing))
     if len(found) > 1:
         raise AmbiguousFeatures(_what_differs(root, key, found))
     ((fingerprint, manifest),) = found.items()
@@ -132,23 +132,32 @@ def _extract_command(root: Root, key: FeatureKey, view: int, dataset: str) -> st
     )
 
 
-def _how_to_make(root: Root, key: FeatureKey, view: int, dataset: str) -> str:
-    command = _extract_command(root, key, view, dataset)
-    if _is_imported(root, key):
-        command = import_command(root, key, dataset)
+def _how_to_make(root: Root, key: FeatureKey, view: int, dataset: str, listing: Listing | None) -> str:
+    imported = _is_imported(root, key)
+    command = import_command(root, key, dataset) if imported else _extract_command(root, key, view, dataset)
     stored = backbones(root, key.dataset, key.split)
     if key.backbone in stored:
         return f"{key} {f'has no view {view}' if view else 'is not finished'} in {root.url}; run: {command}"
+    return f"{key} has no features in {root.url}; {_perhaps(root, key, stored, listing)}run: {command}"
+
+
+def _perhaps(root: Root, key: FeatureKey, stored: Sequence[str], listing: Listing | None) -> str:
+    """What may have been meant instead, and under which condition a command would help."""
     near = [name for name in difflib.get_close_matches(key.backbone, stored) if name != key.backbone]
-    hint = f"; nearest: {', '.join(near)}" if near else ""
-    if not stored:  # perhaps the split or the dataset is another
-        splits = subfolders(root, f"features/{to_folder(key.dataset)}")
-        datasets = difflib.get_close_matches(key.dataset, subfolders(root, "features"))
-        if splits:
-            hint = f"; {key.dataset} has the splits {', '.join(splits)} there"
-        elif datasets:
-            hint = f"; nearest datasets: {', '.join(datasets)}"
-    return f"{key} has no features in {root.url}{hint}; run: {command}"
+    if near:
+        return f"nearest: {', '.join(near)}; if {key.backbone} is a backbone too, "
+    if listing and key.split not in listing.splits:
+        known = ", ".join(listing.splits)
+        return f"when {key.dataset} was last extracted it had no such split, but {known}; if it has one now, "
+    if stored:
+        return ""
+    if splits := subfolders(root, f"features/{to_folder(key.dataset)}"):
+        return f"{key.dataset} has the splits {', '.join(splits)} there; "
+    datasets = subfolders(root, "features")
+    names = {name.rpartition("-")[0] or name: name for name in datasets}  # photos-1a2b3c: what a folder is called
+    close = difflib.get_close_matches(key.dataset, [*datasets, *names])
+    told = ", ".join(dict.fromkeys(names.get(name, name) for name in close))
+    return f"nearest datasets: {told}; if {key.dataset} is one too, " if told else ""
 
 
 def _what_differs(root: Root, key: FeatureKey, found: dict[str, Manifest]) -> str:

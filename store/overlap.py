@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -35,10 +36,7 @@ def check_apart(sides: Mapping[str, Side], *, allowed: bool) -> dict[str, int]:
     """
     hashes = {role: contents(*side) for role, side in sides.items()}
     units = {role: _unit_names(*side) for role, side in sides.items()}
-    unseen = [_name(side) for role, side in sides.items() if not _is_seen(hashes[role]).any()]
-    if unseen:
-        log.warning("whether images of %s stand in two splits was not checked: nobody saw the images of imported "
-                    "features", ", ".join(dict.fromkeys(unseen)))  # fmt: skip
+    warn_unseen([_name(side) for role, side in sides.items() if not _is_seen(hashes[role]).any()])
     found: dict[str, int] = {}
     for a, b in combinations(sides, 2):
         both = np.intersect1d(_seen(hashes[a]), _seen(hashes[b]))
@@ -57,6 +55,20 @@ def check_apart(sides: Mapping[str, Side], *, allowed: bool) -> dict[str, int]:
                 + "or give --allow-duplicates: then the table and the record say so"
             )  # fmt: skip
     return found
+
+
+def warn_unseen(names: Sequence[str]) -> None:
+    """Say, once, of which splits it is not known whether their images stand elsewhere too."""
+    if names:
+        _warn_once(
+            f"whether images of {', '.join(dict.fromkeys(names))} stand anywhere twice was not checked: nobody saw the "
+            "images of imported features"
+        )
+
+
+@cache
+def _warn_once(text: str) -> None:
+    log.warning("%s", text)
 
 
 def kept_together(sides: Sequence[Side]) -> np.ndarray | None:

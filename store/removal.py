@@ -3,10 +3,12 @@
 import time
 from dataclasses import dataclass, field
 
+from store.errors import UserError
 from store.inventory import UNFINISHED, being_written, find_sets, folders
-from store.json_text import parse_json
 from store.keys import is_hash
+from store.manifest import read_manifest
 from store.root import Root
+from store.started import read_started
 
 
 def remove_set(root: Root, folder: str) -> None:
@@ -42,6 +44,10 @@ class Garbage:
         return [*self.sets, *self.samples, *self.partials]
 
 
+FOLDERS = ("datasets", "features", "grams", "heads", "predictions", "records", "samples")
+"""What a store is made of; what lies beside these may be another's, however it is named."""
+
+
 def find_garbage(root: Root, seconds: float) -> Garbage:
     """What killed runs left and nothing refers to, older than so many seconds. Removes nothing."""
     found, limit = Garbage(), time.time() - seconds
@@ -74,7 +80,7 @@ def find_garbage(root: Root, seconds: float) -> Garbage:
                 found.left[folder] = f"perhaps needed: {unsure[split]} cannot be read"
             else:
                 found.samples.append(folder)
-    found.partials = list(root.partials(seconds))
+    found.partials = [key for key in root.partials(seconds) if key.partition("/")[0] in FOLDERS]
     return found
 
 
@@ -107,15 +113,12 @@ def _needed_samples(root: Root) -> tuple[set[str], dict[str, str]]:
     for folder in _at_depth(root, "features", 4):
         split = "/".join(folder.split("/")[1:3])
         told = 0
-        for name in ("manifest.json", "started.json"):
+        for name, read in (("manifest.json", _of_manifest), ("started.json", _of_started)):
             try:
-                values = parse_json(root.get(f"{folder}/{name}"))
-                samples = values["parts"]["samples"]
-                if not is_hash(samples):
-                    raise ValueError(samples)  # noqa: TRY301
+                samples = read(root, folder)
             except FileNotFoundError:
                 continue
-            except (OSError, ValueError, KeyError, TypeError):
+            except (UserError, KeyError):
                 unsure[split] = f"{folder}/{name}"
                 continue
             needed.add(f"samples/{split}/{samples}")
@@ -123,6 +126,14 @@ def _needed_samples(root: Root) -> tuple[set[str], dict[str, str]]:
         if not told and is_hash(folder.rpartition("/")[2]) and root.list(folder):
             unsure.setdefault(split, f"{folder}/started.json")
     return needed, unsure
+
+
+def _of_manifest(root: Root, folder: str) -> str:
+    return read_manifest(root, folder).samples
+
+
+def _of_started(root: Root, folder: str) -> str:
+    return str(read_started(root, folder)["parts"]["samples"])
 
 
 def _at_depth(root: Root, top: str, depth: int) -> list[str]:

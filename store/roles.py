@@ -154,7 +154,10 @@ def _values(path: Path, name: str, column: Column, count: int) -> np.ndarray:
     if column.shape not in ((count,), (count, 1)):
         several = "; several labels a row cannot be taken yet" if column.shape[:1] == (count,) else ""
         raise BadValue(f"{path}: {name} has the shape {column.shape}, but there are {count} rows of features{several}")
-    return np.asarray(column.load(path)[()]).reshape(count)
+    values = column.load(path)
+    with reading(path):
+        check_written(path, values, count)
+        return np.asarray(values[()]).reshape(count)
 
 
 def _targets(

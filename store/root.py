@@ -76,6 +76,11 @@ def default_root() -> str:
     return os.environ.get("FEATURE_STORE", DEFAULT_ROOT)
 
 
+def list_command(store: str | None) -> str:
+    """The command that lists what is in a store, None being the usual one."""
+    return "python -m store ls" + ("" if store in (None, default_root()) else f" --store {shlex.quote(str(store))}")
+
+
 def store_flag(root: Root) -> str:
     """What a command that is advised has to say of the store, with a space before it; nothing for the usual one."""
     return "" if root.url == default_root() else f" --store {shlex.quote(root.url)}"

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import pairwise
 from typing import overload
@@ -19,6 +20,8 @@ from store.root import Root, repair_advice
 from store.samples import CHUNK, Samples, Targets
 
 log = logging.getLogger("store")
+FEW, SIDE_BY_SIDE = 8, 32
+"""So many target columns are written one after the other; of more, so many at a time."""
 
 
 class Ids(Sequence[str]):
@@ -100,8 +103,8 @@ class _StoredTargets(Mapping[str, Targets]):
         below = f"{self._below}/{to_folder(column)}"
         try:
             current = check_name("targets", self._root.get(f"{below}/current").decode())
-            if _column_name(self._root, f"{below}/{current}") not in ("", column):
-                raise ValueError("it is another column")  # noqa: TRY301
+            if (written_for := _place_of(self._root, f"{below}/{current}")) not in ("", _place(below)):
+                raise ValueError(f"it is that of {written_for}")  # noqa: TRY301
             classes = parse_json(self._root.get(f"{below}/{current}/classes.json"))
             index = load_column(self._root, f"{below}/{current}/index")
             targets = Targets(column, tuple(classes), index)
@@ -184,14 +187,26 @@ def save_samples(root: Root, samples: Samples, *, relabel: bool = True) -> str:
         root.put(f"{below}/samples.json", json.dumps(header).encode())
     if isinstance(samples, StoredSamples):
         return below
-    for name, column in samples.targets.items():
-        if _save_targets(root, f"{below}/targets/{to_folder(name)}", column, relabel=relabel):
-            continue
-        raise BadValue(
-            f"{samples.dataset}/{samples.split} has these samples with another {name!r}: --relabel replaces the stored "
-            "targets"
-        )
+    for name, saved in _each_saved(root, below, samples.targets, relabel=relabel):
+        if not saved:
+            raise BadValue(
+                f"{samples.dataset}/{samples.split} has these samples with another {name!r}: --relabel replaces the "
+                "stored targets"
+            )
     return below
+
+
+def _each_saved(root: Root, below: str, targets: Mapping[str, Targets], *, relabel: bool) -> Iterator[tuple[str, bool]]:
+    """`_save_targets` of every column; many of them side by side, since a disk takes long to say that it has one."""
+
+    def save(name: str) -> tuple[str, bool]:
+        return name, _save_targets(root, f"{below}/targets/{to_folder(name)}", targets[name], relabel=relabel)
+
+    if len(targets) <= FEW:
+        yield from map(save, targets)
+        return
+    with ThreadPoolExecutor(SIDE_BY_SIDE, "targets") as pool:
+        yield from pool.map(save, targets)
 
 
 def _check_distinct(samples: Samples) -> None:
@@ -220,7 +235,7 @@ def _save_text(root: Root, prefix: str, ids: Sequence[str], offsets: np.ndarray)
 def _save_targets(root: Root, below: str, column: Targets, *, relabel: bool) -> bool:
     """Whether these targets are the current ones now."""
     if root.size(f"{below}/{column.hash}/classes.json") is None:
-        root.put(f"{below}/{column.hash}/column", column.column.encode())
+        root.put(f"{below}/{column.hash}/place", _place(below).encode())
         save_column(root, f"{below}/{column.hash}/index", column.index, "sample")
         root.put(f"{below}/{column.hash}/classes.json", json.dumps(list(column.classes)).encode())
     data = column.hash.encode()
@@ -232,10 +247,16 @@ def _save_targets(root: Root, below: str, column: Targets, *, relabel: bool) -> 
     return relabel
 
 
-def _column_name(root: Root, folder: str) -> str:
-    """The target column that a folder of targets was written for; empty where an earlier version did not say."""
+def _place(below: str) -> str:
+    """`dataset/split/column` of the folder of a target column."""
+    _, dataset, split, _, _, column = map(from_folder, below.split("/"))
+    return f"{dataset}/{split}/{column}"
+
+
+def _place_of(root: Root, folder: str) -> str:
+    """What a folder of targets was written for; empty where an earlier version did not say."""
     try:
-        return root.get(f"{folder}/column").decode()
+        return root.get(f"{folder}/place").decode()
     except FileNotFoundError:
         return ""
 

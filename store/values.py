@@ -13,7 +13,7 @@ from store.samples import Targets
 
 log = logging.getLogger("store")
 
-_LIKE_MISSING = {"nan", "none", "null", "<na>", "n/a"}
+_LIKE_MISSING = {"-1", "nan", "none", "null", "<na>", "n/a"}
 _MOST_CLASS = 2**63
 
 

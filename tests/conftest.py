@@ -147,6 +147,12 @@ def s3_root(s3_server: S3Server, tmp_path: Path) -> Root:
     return open_root(f"s3://bucket/{tmp_path.name}")
 
 
+@pytest.fixture(scope="session")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where sweep_run.py has its store, for all who run cases."""
+    return tmp_path_factory.mktemp("swept")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def no_fsync() -> Iterator[None]:
     """Tests kill processes, not machines; test_root.py checks that every object is synced."""

@@ -60,7 +60,7 @@ def open_container(path: Path) -> Any:
                 return _open_zip(path, archive)
         if start.startswith(LEGACY_START):
             return _open_torch_legacy(path)
-        if path.suffix == ".safetensors":
+        if path.suffix == ".safetensors" or start[8:9] == b"{":  # some caches drop the name
             return _open_safetensors(path)
     except UserError:
         raise

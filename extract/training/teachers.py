@@ -12,6 +12,7 @@ from torch.nn.functional import linear, normalize
 
 from extract.datasets.common import Images
 from extract.forward.folding import fold_batchnorm
+from extract.forward.known import all_known, guarded
 from extract.images.recipes import Recipe
 from extract.images.transforms import normalise
 from extract.loading import Loaded
@@ -93,9 +94,12 @@ class Live:
     def __init__(self, loaded: Sequence[Loaded], student: Recipe, device: torch.device, precision: str) -> None:
         self.device, self.precision = device, precision
         self.nets: list[nn.Module] = []
-        for one in loaded:
+        self.plain = [not all_known(one.net) for one in loaded]
+        """Which are a user's, and may count on how their maps lie in memory."""
+        for one, plain in zip(loaded, self.plain, strict=True):
             fold_batchnorm(one.net)
-            self.nets.append(one.net.to(device).to(memory_format=torch.channels_last))
+            net = one.net.to(device)
+            self.nets.append(net if plain else net.to(memory_format=torch.channels_last))
         self.recipes = [one.recipe for one in loaded]
         pixels = [replace(recipe, mean=student.mean, std=student.std) for recipe in self.recipes]
         self.also = tuple(dict.fromkeys(recipe for recipe in pixels if recipe != student))
@@ -105,11 +109,12 @@ class Live:
     @torch.no_grad()
     def __call__(self, batch: Batch) -> list[Tensor]:
         found, inputs = [], dict[tuple[int, Recipe], Tensor]()
-        for net, recipe, place in zip(self.nets, self.recipes, self.place, strict=True):
+        for net, plain, recipe, place in zip(self.nets, self.plain, self.recipes, self.place, strict=True):
             if (place, recipe) not in inputs:
                 inputs[place, recipe] = normalise(batch.pixels[place], recipe)
-            with autocast(self.device, self.precision):
-                found.append(net(inputs[place, recipe]).float())
+            pixels = inputs[place, recipe].contiguous() if plain else inputs[place, recipe]
+            with autocast(self.device, self.precision), guarded(net, "a teacher"):
+                found.append(net(pixels).float())
         return found
 
 

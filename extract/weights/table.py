@@ -73,9 +73,9 @@ def candidates(weights: Weights, root: str | None) -> Iterator[Path]:
 def find_weights(name: str, weights: Weights, file: str | None = None, root: str | None = None) -> Path:
     """The file of a backbone's weights: the one given, the package's, or the first found below the root."""
     if file is not None:
-        if not Path(file).is_file():
+        if not (given := user_path(file)).is_file():
             raise BadValue(f"--weights {file}: there is no such file")
-        return Path(file)
+        return given
     if weights.package:
         return _packaged(name, weights)
     for path in candidates(weights, root):

@@ -14,7 +14,8 @@ from probe.report.tables import FORMATS, Table
 from store.errors import BadValue, UnknownName
 from store.flags import Parser, names
 from store.keys import dataset_name
-from store.root import Root, default_root, open_root
+from store.root import Root, default_root, open_root, store_flag
+from store.tables import printable
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -88,7 +89,8 @@ def _chosen(
         chosen = [result for result in chosen if result.values["dataset"] in wanted]
     if need and not chosen:
         what = f" of {', '.join(options.dataset)}" if options.dataset else ""
-        raise BadValue(f"no records{what} in {root.url}; run: python -m probe --features a,b --dataset NAME")
+        run = f"python -m probe --features a,b --dataset NAME{store_flag(root)}"
+        raise BadValue(f"no records{what} in {root.url}; run: {run}")
     if options.where and chosen:
         chosen = where(chosen, options.where)
         if need and not chosen:
@@ -121,9 +123,10 @@ def _draw(root: Root, results: list[rows.Result], skipped: rows.Skipped, options
     if options.figures:
         from probe.report.figures import write_figures
 
-        print("\n".join(map(str, write_figures(group(results), search_figures(searches, skipped), options.figures))))
+        files = write_figures(group(results), search_figures(searches, skipped), options.figures)
+        print("\n".join(printable(str(file)) for file in files))
     if options.html:
         from probe.report.page import write_page
 
-        print(write_page(root, results, search_figures(searches, skipped), skipped, options.html))
+        print(printable(str(write_page(root, results, search_figures(searches, skipped), skipped, options.html))))
     return 0

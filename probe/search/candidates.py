@@ -1,6 +1,6 @@
 """What a search works on: the backbones, and the rows that heads are fitted and scored on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,18 +110,33 @@ class _Part:
         return found
 
 
-def rounds(root: Root, found: Candidates, config: ProbeConfig, device: torch.device) -> tuple[list[Scored], int]:
-    """The rounds of `--select`, as `python -m probe` has them, and how many pairs of blocks had to be made.
+@dataclass(frozen=True)
+class Drawn:
+    """Which rows fit and which are scored in each round of `--select`."""
+
+    targets: dict[str, Targets]
+    """By role: train, and val where there is one."""
+    known: dict[str, np.ndarray]
+    """Rows of the sets that have a class."""
+    part_N: np.ndarray
+    """The part of each known row, all roles one after the other."""
+    plan: list[tuple[list[int], int]]
+    """Of each round the parts that fit, and the part that is scored."""
+    held: list[int]
+    """Of each round how many rows are scored; units make these unequal."""
+
+
+def draw(found: Candidates, config: ProbeConfig) -> Drawn:
+    """The rounds of `--select`, as `python -m probe` has them.
 
     Folds are drawn over the rows that have a class; what a backbone could not read is left out of them.
     """
-    targets = {
+    targets: dict[str, Targets] = {
         role: found.splits[role].x.parts[0].samples.target(config.target)
         for role in ("train", "val")
         if role in found.splits
     }
-    index = {name: i for i, name in enumerate(found.classes)}
-    tables = {role: np.array([index[name] for name in target.classes], np.int64) for role, target in targets.items()}
+    tables = _tables(found, targets)
     known = {role: np.flatnonzero(target.index >= 0) for role, target in targets.items()}
     labels = {role: tables[role][target.index[known[role]]] for role, target in targets.items()}
     if config.select == "kfold":
@@ -135,22 +150,38 @@ def rounds(root: Root, found: Candidates, config: ProbeConfig, device: torch.dev
         plan = [([part for part in range(max(held) + 1) if part != k], k) for k in held]
     elif "val" in targets:
         drawn, plan = np.zeros(sum(map(len, known.values())), np.int64), [([0], 0)]
+        return Drawn(targets, known, drawn, plan, [len(known["val"])])
     else:
         unit_N = _units([found.splits["train"]], [known["train"]])
         held_N = held_fifth(labels["train"], config.seed, unit_N)
         drawn, plan = np.where(held_N, 0, 1), [([1], 0)]
+    return Drawn(targets, known, drawn, plan, [int((drawn == held).sum()) for _, held in plan])
+
+
+def _tables(found: Candidates, targets: Mapping[str, Targets]) -> dict[str, np.ndarray]:
+    """By role: the class of the search for each class of the split's own target."""
+    index = {name: i for i, name in enumerate(found.classes)}
+    return {role: np.array([index[name] for name in target.classes], np.int64) for role, target in targets.items()}
+
+
+def rounds(
+    root: Root, found: Candidates, drawn: Drawn, device: torch.device, *, kfold: bool
+) -> tuple[list[Scored], int]:
+    """What each round fits and scores, and how many pairs of Gram blocks had to be made."""
+    tables = _tables(found, drawn.targets)
     parts, made, edge = {}, 0, 0
-    for role, target in targets.items():
-        rows = _rows(target, known[role], drawn[edge : edge + len(known[role])])
-        edge += len(known[role])
+    for role, target in drawn.targets.items():
+        known = drawn.known[role]
+        rows = _rows(target, known, drawn.part_N[edge : edge + len(known)])
+        edge += len(known)
         parts[role] = _Part(
             found.splits[role], found.ranges, Grams(root, found.splits[role].x, rows, device), tables[role]
         )
-    fit = list(parts.values()) if config.select == "kfold" else [parts["train"]]
-    score = fit if config.select == "kfold" else [parts.get("val", parts["train"])]
+    fit = list(parts.values()) if kfold else [parts["train"]]
+    score = fit if kfold else [parts.get("val", parts["train"])]
     for part in fit:
         made += part.grams.make()
-    return [_round(found, fit, score, *one) for one in plan], made
+    return [_round(found, fit, score, *one) for one in drawn.plan], made
 
 
 def _units(splits: Sequence[Split], known: Sequence[np.ndarray]) -> np.ndarray | None:

@@ -8,6 +8,7 @@ from probe.search.config import SearchConfig
 from store.errors import BadValue
 from store.flags import Parser, numbers, size
 from store.results import open_for_results
+from store.root import list_command
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -64,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     as_json, records = options.pop("json"), options.pop("records")
     if not options["features"]:
         raise BadValue(
-            "give --features a,b,c: which stored features to choose from; `python -m store ls` shows what there is"
+            "give --features a,b,c: which stored features to choose from; "
+            f"`{list_command(options['store'])}` shows what there is"
         )
     config = SearchConfig(**options)
     from probe.search.run import run  # torch loads here

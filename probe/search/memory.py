@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from probe.folds import VAL_PART
 from probe.memory import RESERVE, free_memory, resident
 from probe.search.candidates import Candidates
 from store.errors import BadValue
@@ -20,22 +19,22 @@ class Plan:
     """Walks at a time."""
 
 
-def plan_memory(found: Candidates, budget: int | None, folds: int, threads: int, subsets: int) -> Plan:
+def plan_memory(found: Candidates, budget: int | None, held: Sequence[int], threads: int, subsets: int) -> Plan:
     """As many walks at a time as fit with all scored rows; else one, with some of them at a time.
 
     Args:
         budget: bytes of the whole process; None: half of what is free. threads: walks at most.
+        held: scored rows of each round.
         subsets: scored at a time; which rows each gets right is kept, a byte a row.
     Raises: BadValue: even a few rows do not fit.
     """
     dims, C = found.dims, len(found.classes)
-    counts = {role: len(split.rows) for role, split in found.splits.items() if role != "test"}
-    rows = -(-sum(counts.values()) // folds) if folds > 1 else counts.get("val", counts["train"] // VAL_PART + 1)
+    rows, total = max(held), sum(held)
     stored = 4 if any(part.manifest.dtype == "float32" for part in found.splits["train"].x.parts) else 2
-    fixed = 8 * folds * _pairs(dims) + stored * folds * rows * sum(dims) + 2 * subsets * folds * rows + RESERVE
+    fixed = 8 * len(held) * _pairs(dims) + stored * total * sum(dims) + 2 * subsets * total + RESERVE
     left = (free_memory() // 2 if budget is None else budget - resident()) - fixed
     walk, each = walk_bytes(dims, C)
-    walk += subsets * folds * rows
+    walk += subsets * total
     shared = 8 * sum(dims)  # the rows as they are prepared, and transposed
     for count in range(threads, 0, -1):
         if rows * shared + count * (walk + rows * each) <= left:

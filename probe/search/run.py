@@ -18,7 +18,7 @@ from probe.keep import used_features
 from probe.metrics import wilson
 from probe.probing import pick_device, probe
 from probe.search import worth
-from probe.search.candidates import Candidates, open_candidates, rounds
+from probe.search.candidates import Candidates, draw, open_candidates, rounds
 from probe.search.config import SearchConfig
 from probe.search.explore import Found, everything, greedy
 from probe.search.memory import plan_memory
@@ -59,11 +59,11 @@ def search(root: Root, config: SearchConfig) -> dict[str, Any]:
     if config.budget is not None and config.budget > count:
         raise BadValue(f"--budget {config.budget}: --features names {count} candidates; give {count} or fewer")
     largest = config.budget or count
-    folds = config.folds if config.select == "kfold" else 1
+    drawn = draw(found, probing)
     threads = torch.get_num_threads() if device.type == "cpu" else 1
     at_once = min(worth.number_of_subsets(count, largest), config.limit)
-    plan = plan_memory(found, config.memory, folds, min(threads, len(config.weight_decay)), at_once)
-    several, made = rounds(root, found, probing, device)
+    plan = plan_memory(found, config.memory, drawn.held, min(threads, len(config.weight_decay)), at_once)
+    several, made = rounds(root, found, drawn, device, kfold=config.select == "kfold")
     times.append(time.monotonic())
     scorer = Scorer(several, config.weight_decay, chunk=plan.chunk, threads=plan.threads)
     del several  # the scorer holds what it needs of them

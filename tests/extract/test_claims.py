@@ -102,3 +102,13 @@ def test_two_processes_of_one_rank_meet_once() -> None:
         work += len(blocks)
         made.stored.update(blocks)
     assert work <= 22
+
+
+def test_what_lost_ranks_left_is_everybodys() -> None:
+    made = Made(16, set(range(16)) - {1, 2, 3})
+    ranks = [all_blocks(Claims([made], rank, 4, orphans=True)) for rank in (0, 2)]
+    assert [next(blocks) for blocks in ranks] == [1, 2], "each begins elsewhere"
+    made.stored |= {1, 2}
+    assert next(ranks[0]) == 3
+    made.stored.add(3)
+    assert [next(blocks, None) for blocks in ranks] == [None, None]

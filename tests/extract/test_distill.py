@@ -12,7 +12,7 @@ from extract.datasets import open_dataset
 from extract.distill import Lesson, main, teacher_heads
 from extract.extractor import run as extract
 from extract.images.recipes import RECIPES
-from extract.loading import load
+from extract.loading import Loaded, load
 from extract.trained import describe
 from extract.training.batches import Batch
 from extract.training.config import TrainConfig
@@ -77,6 +77,24 @@ def test_stored_heads_that_fit_their_teachers(with_views: Path, caplog: pytest.L
     heads = teacher_heads(Lesson(student="conv4", teachers=TEACHERS, heads=TEACHERS), config, loaded)
     assert [head.info["features"] for head in heads] == [["a-s0"], ["a-s1"]]
     assert not caplog.messages
+
+
+class Views(torch.nn.Module):
+    """A user's network, which counts on how its maps lie in memory."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.view(len(x), -1)
+
+
+def test_a_users_network_teaches_as_it_is() -> None:
+    recipe = RECIPES["pixels_16"]
+    own = Loaded(name="own", filled=Views, dim=768, weights_sha256="0", architecture="own", recipe=recipe)
+    images = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8)
+    batch = Batch(
+        rows=np.arange(4), pixels=[images], labels=torch.zeros(4, 0), groups=None, view=0, epoch=0, step=0
+    )  # fmt: skip
+    pixels, same = Live([load("pixels"), own], recipe, torch.device("cpu"), "fp32")(batch)
+    assert torch.equal(pixels, same)
 
 
 def test_the_loss_is_that_of_hinton_et_al() -> None:

@@ -1,7 +1,8 @@
 """Writes one feature set, to be killed: `python crash_run.py ROOT [--noise X]`. Run by test_crash.py.
 
 With `--kill-after S...` it forks itself for every S, each child into a root of its own, ROOT/0, ROOT/1, ..., and kills
-the child S seconds after its start; S of the form `line:N` kills it at the N-th line that it runs in store/.
+the child S seconds after its start; S of the form `line:N` kills it at the N-th line that it runs in store/, `torn:N`
+at the N-th one that finds a half-written file on the disk.
 """
 
 import argparse
@@ -59,13 +60,17 @@ def write(root: str, *, noise: float = 0.0, seed: int | None = None, backend: st
     return todo
 
 
-def kill_at_line(line: int) -> list[int]:
+def kill_at_line(line: int, *, torn: bool = False) -> list[int]:
     left = [line]
+
+    def counts(frame) -> bool:
+        partial = frame.f_locals.get("partial") if frame.f_code.co_name == "_write_partial" else None
+        return not torn or bool(partial and partial.exists())
 
     def trace(frame, event, arg):
         if not frame.f_code.co_filename.startswith(_HOME):
             return None
-        left[0] -= event == "line"
+        left[0] -= event == "line" and counts(frame)
         if left[0] <= 0:
             os.kill(os.getpid(), signal.SIGKILL)
         return trace
@@ -79,17 +84,17 @@ def killed(root: str, when: str) -> str:
     start = time.perf_counter()
     child = os.fork()
     if not child:
-        lines = int(when[5:]) if when.startswith("line:") else 0
-        left = kill_at_line(lines) if lines else [0]
+        lines = int(when[5:]) if ":" in when else 0
+        left = kill_at_line(lines, torn=when.startswith("torn:")) if lines else [0]
         write(root)
         print(lines - left[0], end=" ", flush=True)
         os._exit(0)
     ended, status = 0, 0
-    while not when.startswith("line:") and not ended and time.perf_counter() - start < float(when):
+    while ":" not in when and not ended and time.perf_counter() - start < float(when):
         ended, status = os.waitpid(child, os.WNOHANG)
         time.sleep(0.0002)
     if not ended:
-        if not when.startswith("line:"):
+        if ":" not in when:
             os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
     return f"{time.perf_counter() - start:.4f} {'finished' if os.WIFEXITED(status) else 'killed'}"

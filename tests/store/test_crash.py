@@ -79,14 +79,14 @@ def check_complete(root: str, want: dict[str, bytes]) -> None:
 
 
 def kill_points(folder: Path) -> list[str]:
-    """50 random points of a run: 25 lines of it, 10 of them in its last tenth, and 25 moments."""
+    """50 random points of a run: 22 lines of it, 10 of them in its last tenth, 3 within a write, and 25 moments."""
     code, out, err = run(str(folder / "whole"), "--kill-after", f"line:{10**9}", "999")
     lines, _, state = out.split("\n")[0].split()
     assert (code, state) == (0, "finished"), err
     seconds = float(out.split("\n")[1].split()[1])
-    rng, count = random.Random(0), int(lines)
+    rng, count = random.Random(2), int(lines)
     late = [f"line:{rng.randrange(count * 9 // 10, count)}" for _ in range(10)]
-    return [*(f"line:{rng.randrange(1, count)}" for _ in range(15)), *late, *(
+    return [*(f"line:{rng.randrange(1, count)}" for _ in range(12)), "torn:1", "torn:20", "torn:99", *late, *(
         f"{rng.uniform(0, seconds):.4f}" for _ in range(25)
     )]  # fmt: skip
 

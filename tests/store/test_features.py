@@ -162,9 +162,18 @@ def test_labels_that_are_not_what_their_hash_says_are_refused(root, lists, damag
 def test_columns_that_changed_places_are_refused(root, lists) -> None:
     targets = lists[0] / "targets"
     swap(targets / "label", targets / "unit")
-    for column in ("label", "unit"):
-        with pytest.raises(DamagedFeatures, match=rf"targets/{column} is damaged \(it is another column\)"):
+    for column, other in (("label", "unit"), ("unit", "label")):
+        with pytest.raises(DamagedFeatures, match=rf"targets/{column} is damaged \(it is that of toy/train/{other}\)"):
             open_features(root, "toy", "train", "a").samples.target(column)
+
+
+def test_labels_of_another_dataset_over_the_same_images_are_refused(root, make_set) -> None:
+    """The lists have the same id, so the same folder's name."""
+    for dataset, y in (("one", Y), ("two", Y[::-1])):
+        make_set(X, {"label": y}, dataset=dataset)
+    swap(root.path("samples/one/train"), root.path("samples/two/train"))
+    with pytest.raises(DamagedFeatures, match=r"targets/label is damaged \(it is that of two/train/label\)"):
+        _ = open_features(root, "one", "train", "a").samples.label
 
 
 def test_the_advised_command_repairs(root, make_set) -> None:

@@ -1,5 +1,6 @@
 """Other people's files: nothing is run, nothing comes from elsewhere, damage is told in one line."""
 
+import os
 import pickle
 import random
 import zipfile
@@ -178,6 +179,11 @@ def test_hdf5_that_was_never_written_or_has_groups(root, tmp_path) -> None:
         file.create_dataset("features", X.shape, "f4", chunks=(10, 6))[:30] = X[:30]
     with pytest.raises(BadValue, match=r"half.h5: not all rows of features were ever written"):
         take(root, tmp_path / "half.h5")
+    with h5py.File(tmp_path / "labels.h5", "w") as file:
+        file["features"] = X
+        file.create_dataset("labels", (50,), "i8", chunks=(10,))[:30] = 1
+    with pytest.raises(BadValue, match=r"labels.h5: not all rows of labels were ever written"):
+        take(root, tmp_path / "labels.h5")
     with h5py.File(tmp_path / "groups.h5", "w") as file:
         file["a/features"], file["b/features"] = X, X
     with pytest.raises(
@@ -209,6 +215,22 @@ def test_npz_members_that_are_no_arrays(root, tmp_path) -> None:
         BadValue, match=r"z.npz: ids is \(50,\) Python objects, which are never opened: save it as .astype"
     ):
         take(root, tmp_path / "z.npz")
+
+
+def test_an_npz_of_more_than_the_memory(root, tmp_path, monkeypatch) -> None:
+    np.savez_compressed(tmp_path / "x.npz", features=X)
+    monkeypatch.setattr("os.sysconf", lambda name: 30)
+    with pytest.raises(
+        BadValue, match=r"features.npy needs .* of memory, this machine has 900 B: a .npy is read where it"
+    ):
+        take(root, tmp_path / "x.npz")
+
+
+def test_what_lies_beside_an_npy_is_a_file(root, tmp_path) -> None:
+    np.save(tmp_path / "x.npy", X)
+    os.mkfifo(tmp_path / "x.ids.npy")
+    os.mkfifo(tmp_path / "file_names.txt")
+    assert read_table(tmp_path / "x.npy").numbered
 
 
 def test_a_parquet_file_is_read_alone(root, tmp_path) -> None:

@@ -81,6 +81,7 @@ def test_rows_and_images_that_do_not_match(root, stored, file) -> None:
         BadValue, match=r"9 of 9 images of test have no row: .*; --split train imports that split alone"
     ):
         import_file(root, file(stored["test"], name="y.npz"), "toy", "mine")
+    import_file(root, file(stored["test"], name="y.npz"), "toy", "alone", "train")
     for made in import_file(root, path, "toy", "mine", options=ImportOptions(partial=True)):
         split = made.manifest.split
         there = [name for name in stored[split] if name not in lost]
@@ -170,6 +171,9 @@ def test_labels_of_the_file_and_of_the_store(root, stored, file) -> None:
     with pytest.raises(BadValue, match=r"another 'label', in 1 rows, first 'val/000002.png': '0', in the store 'cat'"):
         import_file(root, file(labels=wrong), "toy", "wrong")
     assert "wrong" not in root.list("features/toy/train"), "no split was begun"
+    import_file(root, file(labels=wrong), "toy", "wrong", options=ImportOptions(relabel=True))
+    assert read(root, "val", "wrong").samples.label.tolist() == [0, 1, 0, 0, 1, 2]
+    assert read(root, "val", "by-name").samples.target().classes == ("0", "1", "2")
     import_file(root, file(target_style={name: "ink" if i else "" for name, i in right.items()}), "toy", "style")
     style = read(root, "val", "style").samples.target("style")
     assert (style.classes, style.index.tolist()) == (("ink",), [-1, 0, 0, -1, 0, 0])
@@ -206,10 +210,10 @@ def test_content_hashes_are_those_of_the_images(root, stored, file, tmp_path, ca
         extracted = read(root, made.manifest.split, "a").parts[0]
         assert np.array_equal(made.content_hashes, extracted.content_hashes)
     np.savez(tmp_path / "y.npz", features=np.eye(4), ids=np.array(list("abcd")), split=np.array(["train", "test"] * 2))
-    import_file(root, tmp_path / "y.npz", "new", "mine")
-    sides = {split: (open_features(root, "new", split, "mine"), np.arange(2)) for split in ("train", "test")}
+    import_file(root, tmp_path / "y.npz", "unseen", "mine")
+    sides = {split: (open_features(root, "unseen", split, "mine"), np.arange(2)) for split in ("train", "test")}
     assert check_apart(sides, allowed=False) == {}
-    assert "whether images of new/train, new/test stand in two splits was not checked" in caplog.text
+    assert "whether images of unseen/train, unseen/test stand anywhere twice was not checked" in caplog.text
 
 
 def test_hashes_go_with_an_export(root, stored, file, tmp_path) -> None:

@@ -100,6 +100,19 @@ def test_lists_of_committed_sets_stay(damaged, listed, root, make_set, capsys) -
     capsys.readouterr()
 
 
+def test_a_set_that_names_another_list_does_not_cost_its_own(root, capsys) -> None:
+    """One digit of the samples id in started.json is another: it is no longer what its fingerprint says."""
+    writer = half_written(root)
+    samples, started = writer.samples.id, root.path(f"{writer.folder}/started.json")
+    del writer
+    other = f"{int(samples[0], 16) ^ 1:x}{samples[1:]}"
+    started.write_text(started.read_text().replace(samples, other))
+    make_old(root)
+    assert find_garbage(root, 0).samples == []
+    main(["gc", "--yes", "--age", "0", "--store", root.url])
+    capsys.readouterr()
+
+
 def test_a_list_of_an_unreadable_set_is_told(root, make_set, capsys) -> None:
     stored = make_set(made(9, 1), labels(9))
     for name in ("started.json", "manifest.json"):

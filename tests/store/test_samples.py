@@ -1,10 +1,14 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from store import sample_files, samples
 from store.errors import BadValue, FormatError, MissingFeatures, UnknownName
+from store.root import open_root
 from store.sample_files import load_samples, samples_folder, save_samples
 from store.samples import Samples, Targets
+from tests.conftest import make_samples
 
 IDS = ["a.png", "ünï/cödé ☃.jpg", "", "line\nbreak", "x" * 300, "z z", "7"]
 
@@ -123,3 +127,17 @@ def test_samples_that_are_not_there_or_newer(root) -> None:
 def test_take() -> None:
     taken = made(label=list("aabbcca")).take(np.array([6, 1]))
     assert (list(taken.ids), taken.sizes.tolist(), taken.label.tolist()) == (["7", IDS[1]], [6, 1], [0, 0])
+
+
+def test_many_columns_are_the_same_as_few(tmp_path: Path) -> None:
+    root, many = open_root(tmp_path), {f"c{k}": np.arange(9) % (k + 2) for k in range(30)}
+    samples = make_samples("toy", "train", many, {})
+    save_samples(root, samples)
+    stored = load_samples(root, "toy", "train", samples.id).targets
+    assert sorted(stored) == sorted(many)
+    assert all(stored[name].hash == samples.targets[name].hash for name in many)
+    other = make_samples("toy", "train", many | {"c17": np.arange(9) % 4}, {})
+    with pytest.raises(BadValue, match="has these samples with another 'c17': --relabel replaces"):
+        save_samples(root, other, relabel=False)
+    save_samples(root, other)
+    assert load_samples(root, "toy", "train", samples.id).targets["c17"].hash == other.targets["c17"].hash

@@ -21,6 +21,7 @@ def test_safetensors_are_read(tmp_path: Path):
     assert found.keys() == tensors.keys()
     for key, tensor in tensors.items():
         assert torch.equal(found[key].read(), tensor)
+    assert open_container((tmp_path / "x.safetensors").rename(tmp_path / "blob")).keys() == tensors.keys()
 
 
 def test_npz_is_read(tmp_path: Path):

@@ -104,3 +104,11 @@ def test_a_file_must_be_the_one_that_was_pinned(tmp_path: Path):
 def test_every_licence_is_explained():
     assert {row.weights.licence for row in BACKBONES.values() if row.weights} <= set(LICENCES)
     assert "non-commercial" in LICENCES[weights_of("seer_regnet64gf").licence]
+
+
+def test_a_file_may_be_given_below_ones_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.pth").touch()
+    assert find_weights("conv4", weights_of("conv4"), "~/mine.pth") == tmp_path / "mine.pth"
+    with pytest.raises(BadValue, match=r"--weights ~/other.pth: there is no such file"):
+        find_weights("conv4", weights_of("conv4"), "~/other.pth")

@@ -13,6 +13,7 @@ import pytest
 from probe import cli
 from probe.search.cli import main
 from probe.search.memory import Plan
+from probe.search.scores import Scorer
 from store.errors import BadValue, MissingFeatures, SamplesMismatch, UnknownName, UserError
 
 REPO = Path(__file__).parents[3]
@@ -92,6 +93,31 @@ def test_what_a_search_says(stored, capsys, root) -> None:
     assert f"enough: the smallest within one standard error: {one['subsets'][one['enough']]['features']}," in told
     assert "+" not in told.split("best of each size")[1].split("\n\n")[0]
     assert max(map(len, told.split("to probe the best")[0].splitlines()[1:])) < 120
+
+
+@pytest.mark.parametrize("flags", [("--select", "kfold", "--folds", "5"), ("--val", "none")])
+def test_memory_is_planned_for_the_rows_that_are_scored_however_large_a_unit_is(
+    root, make_set, monkeypatch, flags
+) -> None:
+    """One unit has half of the rows."""
+    unit_N = np.r_[np.zeros(60, int), 1 + np.arange(60)]
+    for split, count in (("train", 120), ("test", 30)):
+        for name in "ab":
+            x_ND = np.random.default_rng(count).normal(size=(count, 4))
+            targets = {
+                "label": np.arange(count) % 3,
+                "unit": unit_N[-count:] if split == "train" else 900 + np.arange(30),
+            }
+            make_set(x_ND, targets, dataset="openmoji", split=split, backbone=name)
+    planned, scored = [], []
+    monkeypatch.setattr("probe.search.run.plan_memory", lambda *a: planned.append(a[2]) or Plan(1000, 1))
+    real = Scorer.__init__
+    monkeypatch.setattr(Scorer, "__init__", lambda self, rounds, *a, **k: (
+        scored.append([len(one.y_N) for one in rounds]), real(self, rounds, *a, **k))[1])  # fmt: skip
+    assert main(["--features", "a,b", "--store", root.url, "--confirm", "0", *flags]) == 0
+    assert planned == scored
+    if "kfold" in flags:
+        assert max(planned[0]) == 60, "the unit is one fold, more than a fifth"
 
 
 def test_images_on_two_sides_are_refused_or_told(root, make_set, capsys) -> None:

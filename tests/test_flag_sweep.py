@@ -1,0 +1,156 @@
+"""No value of any flag of any command ends in a traceback, in no end, or beyond the memory: exit codes are 0 and 2."""
+
+import argparse
+import importlib
+import json
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[1]
+ON = ["--dataset", "DATA", "--store", "store"]
+TRAIN = ["--dataset", "DATA", "--epochs", "1", "--batch", "8", "--image-size", "32", "--workers", "1", "--recipe",
+         "small", "--backbones", "nets", "--store", "store"]  # fmt: skip
+BASES: dict[str, list[list[str]]] = {
+    "extract": [["--backbone", "pixels", *ON, "--workers", "1"]],
+    "extract.download": [["pixels"]],
+    "extract.heads": [["--backbone", "tiny", "--backbones", "nets", "--store", "store"]],
+    "extract.doctor": [["--store", "store"]],
+    "extract.pretrain": [["--arch", "conv4w0.25", *TRAIN, "--name", "new"]],
+    "extract.finetune": [["--backbone", "tiny", *TRAIN, "--name", "new"]],
+    "extract.distill": [["--student", "conv4w0.25", "--teachers", "tiny", *TRAIN, "--name", "new"]],
+    "extract.bonsai": [["--arch", "conv4w0.25", *TRAIN, "--name", "new"]],
+    "probe": [
+        ["--features", "pixels", *ON],
+        ["--features", "tiny", "--group", "site=x,y", "--objective", "vrex", "--seeds", "0", "--epochs", "2", *ON],
+        ["--features", "tiny", "--solver", "sgd", "--epochs", "2", *ON],
+        ["--features", "tiny", "--solver", "knn", "--k", "1", *ON],
+    ],
+    "probe.search": [["--features", "pixels,tiny", "--confirm", "0", *ON]],
+    "probe.predict": [["--head", "HEAD", "--store", "store"]],
+    "probe.report": [["--store", "store"]],
+    "probe.report diff": [["store", "store"]],
+    "fewshot": [["--features", "tiny", "--ways", "2", "--shots", "1", "--queries", "2", "--episodes", "4", *ON]],
+    "store ls": [["--store", "store"]],
+    "store show": [["pixels", "--store", "store"]],
+    "store verify": [["--store", "store"]],
+    "store rm": [["tiny", "--store", "store", "--yes"]],
+    "store gc": [["--store", "store", "--yes"]],
+    "store doctor": [["--store", "store"]],
+    "store import": [["features.npz", "--split", "train", "--backbone", "taken", *ON]],
+    "store export": [["new.npz", "--split", "train", "--features", "pixels", *ON]],
+}
+"""Command -> arguments with which it runs in a moment; a flag's value comes after them, and counts."""
+BROKEN = {"store verify", "store doctor", "extract.doctor"}
+"""Commands that exit 1 where they find something broken."""
+VALUES = ("", "-1", "0", "1", "nan", "inf", "1e308", "9" * 30, "9" * 5000, "x" * 5000, "\x1b[2J\r\n\t\x07", "\udcff",
+          "{" * 40 + "}" * 40, "{0..999999999}", "x{", "../x", ",", "a=b:c:d", "*", "%s")  # fmt: skip
+MISSING = None
+"""The flag without its value."""
+SAMPLE = 130
+Case = tuple[str, list[str]]
+
+
+def parser_of(command: str) -> argparse.ArgumentParser:
+    module, _, sub = command.partition(" ")
+    if sub == "diff":
+        return importlib.import_module("probe.report.compare").build_parser()
+    name = f"{module}.cli" if (TOP / module.replace(".", "/") / "cli.py").exists() else module
+    parser = importlib.import_module(name).build_parser()
+    if not sub:
+        return parser
+    (choices,) = (a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    return choices[sub]
+
+
+def cases() -> list[Case]:
+    """Every flag and every argument of every command, with every value."""
+    found: list[Case] = []
+    for command, bases in BASES.items():
+        module, _, sub = command.partition(" ")
+        first = [sub] if sub else []
+        for base, action in ((base, action) for base in bases for action in parser_of(command)._actions):
+            if isinstance(action, argparse._HelpAction):
+                continue
+            for value in (*VALUES, MISSING):
+                if not action.option_strings:
+                    words = [] if value is MISSING else [value]
+                    found.append((module, [*first, *words, *base[1:]]))
+                    continue
+                flag = action.option_strings[-1]
+                given = [] if value is MISSING else [value] * (action.nargs if isinstance(action.nargs, int) else 1)
+                glued = len(given) == 1
+                found.append(
+                    (module, [*first, *base, f"{flag}={given[0]}"] if glued else [*first, *base, flag, *given])
+                )
+    return found
+
+
+def run(chosen: Sequence[Case], folder: Path, jobs: int = 1) -> list[tuple[Case, dict[str, object]]]:
+    """Each case with what came of it; what they run on is in `folder`, made there at the first time."""
+    if jobs > 1:
+        run([], folder)
+    env = {**os.environ, "PYTHONPATH": str(TOP), "OMP_NUM_THREADS": "1", "HOME": str(folder)}
+    command = [sys.executable, str(TOP / "tests" / "sweep_run.py"), str(folder)]
+    parts, runners = [chosen[i::jobs] for i in range(jobs)], []
+    for i, part in enumerate(parts):
+        asked, answers = folder / f"{i}.cases", folder / f"{i}.found"
+        asked.write_text("".join(json.dumps(case) + "\n" for case in part))
+        with asked.open() as stdin, answers.open("w") as stdout, (folder / f"{i}.log").open("w") as stderr:
+            runners.append(subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, env=env))
+    found: list[tuple[Case, dict[str, object]]] = []
+    for i, (runner, part) in enumerate(zip(runners, parts, strict=True)):
+        assert runner.wait() == 0, (folder / f"{i}.log").read_text()[-2000:]
+        lines = (folder / f"{i}.found").read_text().splitlines()
+        found += zip(part, map(json.loads, lines), strict=True)
+    return found
+
+
+def wrong(found: Sequence[tuple[Case, dict[str, object]]]) -> list[str]:
+    """What fell, one text each."""
+    told = []
+    for (module, argv), result in found:
+        command = f"{module} {argv[0]}" if module == "store" else module
+        right = (0, 1, 2) if command in BROKEN else (0, 2)
+        text = f"{result['out']}{result['err']}"
+        if result["code"] not in right or "Traceback" in text or "\x1b" in text:
+            shown = " ".join(word if len(word) < 60 else f"{word[:30]}...({len(word)})" for word in map(repr, argv))
+            told.append(
+                f"{module} {shown}\n  -> {result['code']} after {result['seconds']:.1f} s\n{result['err'][-1500:]}"
+            )
+    return told
+
+
+def test_the_sweep_knows_every_command() -> None:
+    modules = {str(path.relative_to(TOP).with_suffix("")).replace("/", ".").removesuffix(".cli")
+               for folder in ("store", "extract", "probe", "fewshot") for path in (TOP / folder).rglob("*.py")
+               if "def build_parser" in path.read_text()}  # fmt: skip
+    assert modules - {"probe.report.compare"} == {command.split()[0] for command in BASES}
+    (choices,) = (a.choices for a in importlib.import_module("store.cli").build_parser()._actions
+                  if isinstance(a, argparse._SubParsersAction))  # fmt: skip
+    assert {f"store {name}" for name in choices} == {command for command in BASES if command.startswith("store ")}
+
+
+def test_some_values_of_some_flags(swept: Path) -> None:
+    every = cases()
+    bases = [
+        (command.split()[0], [*command.split()[1:], *base]) for command, several in BASES.items() for base in several
+    ]
+    found = run([*bases, *random.Random(0).sample(every, SAMPLE)], swept)
+    plain = found[: len(bases)]
+    codes = {" ".join([case[0], *case[1]]): result["err"] for case, result in plain if result["code"] != 0}
+    assert codes == {}, "the commands that flags are added to run"
+    assert wrong(found) == []
+
+
+@pytest.mark.slow
+def test_every_value_of_every_flag(swept: Path) -> None:
+    found = run(cases(), swept, jobs=os.cpu_count() or 1)
+    print(f"{len(found)} cases:", dict(Counter(result["code"] for _, result in found)))
+    assert wrong(found) == []
