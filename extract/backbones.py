@@ -16,6 +16,9 @@ from store.errors import BadValue, UnknownName
 FAIR = "https://dl.fbaipublicfiles.com/"
 GOOGLE = "https://storage.googleapis.com/vit_models/"
 LIST = "see  python -m extract --list"
+YOURS = "a network of your own is FOLDER/module:function"
+FILES = (".py", ".pt", ".pth", ".ckpt", ".tar", ".safetensors", ".npz", ".bin", ".onnx")
+"""How names end that are files."""
 
 
 def _row(name: str, arch: str, weights: Weights | None, note: str = "", recipe: str = "") -> Backbone:
@@ -253,10 +256,16 @@ def find_backbone(name: str, backbones: str | None = None) -> Backbone:
     if (trained := find_trained(name, backbones)) is not None:
         return trained
     family, colon, rest = name.partition(":")
+    if not colon and ("/" in name or name.endswith(FILES)):
+        raise UnknownName(
+            "backbone", name, (), f"weights go with their network, --backbone NAME --weights {name}; {YOURS}"
+        )
     if not colon:
         raise UnknownName("backbone", name, (*BACKBONES, *ALIASES, *trained_names(backbones)), LIST)
     if not rest:
         raise BadValue(f"backbone {name!r} lacks the name after the colon, as in torchvision:resnet50; {LIST}")
+    if not split_path(name)[1].partition(":")[0]:
+        raise BadValue(f"backbone {name!r} lacks the name before the colon, as in mynets:tuned; {LIST}")
     if family == "random":
         return _random(name, ALIASES.get(rest, rest))
     return Backbone(name=split_path(name)[1], arch=name, dim=None, weights=None, recipe="own")

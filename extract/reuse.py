@@ -55,8 +55,11 @@ class Stored:
 
     def likely(self, samples: Samples, most: int) -> int:
         """How many samples, `most` at most, have the name and size of one that is stored; no file is read."""
-        names = np.unique(np.concatenate([np.empty(0, np.int64), *(_hashes(one.samples) for one in self._sets)]))
-        return min(most, int(np.isin(_hashes(samples), names).sum()))
+        names = [np.empty(0, np.int64)]
+        for one in self._sets:
+            with suppress(UserError):  # a damaged list: whoever opens it is told
+                names.append(_hashes(one.samples))
+        return min(most, int(np.isin(_hashes(samples), np.unique(np.concatenate(names))).sum()))
 
     def read(self, contents: Sequence[bytes]) -> np.ndarray:
         """(n, D) float32 of images that are `in` here. Raises `DamagedFeatures`: what is stored cannot be read."""

@@ -73,15 +73,9 @@ def parts(root: Root, source: str, split: str | None, table: Table, *, partial: 
 def _places(table: Table) -> Mapping[tuple[str, str], int]:
     """(split, id) -> row; the split is "" where ids alone tell rows apart."""
     alone = {("", name): row for row, name in enumerate(table.ids)}
-    if len(alone) == len(table):
+    if len(alone) == len(table) or table.splits is None:
         return alone
-    if table.splits is not None:
-        both = {(str(split), name): row for row, (split, name) in enumerate(zip(table.splits, table.ids, strict=True))}
-        if len(both) == len(table):
-            return both
-    seen = set[str]()
-    twice = next(name for name in table.ids if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-    raise BadValue(f"{table.path}: sample id {twice!r} occurs twice{_other_ids(table)}")
+    return {(str(split), name): row for row, (split, name) in enumerate(zip(table.splits, table.ids, strict=True))}
 
 
 def _joined(

@@ -2,21 +2,22 @@
 
 import logging
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from store.errors import BadValue, UnknownName
+from store.errors import BadValue
 from store.foreign import NUMBER, OTHER, TEXT, Column, reading
-from store.foreign_files import NAMES_FILE, read_columns
+from store.foreign_files import read_columns
 from store.foreign_hdf5 import check_written
 from store.formats import column_of, names_name
 from store.habits import usual
+from store.row_ids import id_column, id_texts
 from store.samples import Targets
-from store.values import as_sizes, as_targets, as_texts, read_labels
+from store.values import as_sizes, as_targets, as_texts, one_each, read_labels
 
 log = logging.getLogger("store")
 
@@ -27,15 +28,8 @@ TARGETS = {
 }
 SURELY = ("labels", "all_labels", "label", "groups", "group")
 """Names that are surely meant so: where their values cannot be taken, that is an error."""
-IDS = (
-    "ids", "id", "paths", "path", "image_paths", "image_path", "img_paths", "img_path", "filenames", "filename",
-    "file_names", "file_name", "filepaths", "filepath", "file_paths", "file_path", "files", "file",
-    "image_ids", "image_id", "sample_ids", "sample_id", "image_names", "image_name", "keys", "key", "names", "name",
-)  # fmt: skip
 """What others call our arrays; the first that fits is taken."""
 SPLITS = ("split", "splits")
-NO_IDS = "none"
-"""`--ids none`: the rows have no names but their numbers."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +78,13 @@ def read_table(path: Path, *, labels: Path | None = None, ids: str | None = None
         columns["labels"] = read_labels(labels)
     targets, nameless = _targets(path, columns, count, used)
     splits = _splits(path, columns, count, used)
-    sizes = as_sizes(path, _values(path, "sizes", columns["sizes"], count)) if "sizes" in columns else None
+    sizes = as_sizes(path, one_each(path, "sizes", columns["sizes"], count)) if "sizes" in columns else None
     contents = _contents(path, columns, count)
     if contents is not None:
         used.add("content")
-    by, others = _ids(path, columns, count, ids, used | {"sizes"}, splits)
-    names = None if by is None else _id_texts(path, by, columns, count)
+    free = {key: column for key, column in columns.items() if key not in {*used, "sizes"}}
+    by, others = id_column(path, free, count, ids, splits)
+    names = None if by is None else id_texts(path, by, columns[by], count, splits)
     taken = sorted(used)
     used |= {by} if by else set()
     rest = [key for key in columns if key not in {*used, "sizes"}]
@@ -108,7 +103,7 @@ def _contents(path: Path, columns: Mapping[str, Column], count: int) -> np.ndarr
     column = columns.get("content")
     if column is None or column.kind != TEXT or column.shape != (count,):
         return None
-    texts = [str(text or "") for text in as_texts(path, "content", _values(path, "content", column, count))]
+    texts = [str(text or "") for text in as_texts(path, "content", one_each(path, "content", column, count))]
     if not all(re.fullmatch(r"([0-9a-f]{32})?", text) for text in texts):
         return None
     return np.frombuffer(bytes.fromhex("".join(text or "0" * 32 for text in texts)), np.uint8).reshape(count, 16)
@@ -147,19 +142,6 @@ def _cut(path: Path, x: Any, columns: dict[str, Column]) -> tuple[Any, dict[str,
     return x[: int(number)], rest
 
 
-def _values(path: Path, name: str, column: Column, count: int) -> np.ndarray:
-    """(N,) values of a column whose rows are those of the features."""
-    if column.kind == OTHER:
-        raise BadValue(f"{path}: {name} is {column}; needed is text or whole numbers, one a row")
-    if column.shape not in ((count,), (count, 1)):
-        several = "; several labels a row cannot be taken yet" if column.shape[:1] == (count,) else ""
-        raise BadValue(f"{path}: {name} has the shape {column.shape}, but there are {count} rows of features{several}")
-    values = column.load(path)
-    with reading(path):
-        check_written(path, values, count)
-        return np.asarray(values[()]).reshape(count)
-
-
 def _targets(
     path: Path, columns: Mapping[str, Column], count: int, used: set[str]
 ) -> tuple[dict[str, Targets], frozenset[str]]:
@@ -173,7 +155,7 @@ def _targets(
         used |= {name, names_name(column)} & columns.keys()
         classes = None if names is None else _class_names(path, names_name(column), names)
         targets[column], has_names = as_targets(
-            path, column, _values(path, name, columns[name], count), classes, is_text=columns[name].kind == TEXT
+            path, column, one_each(path, name, columns[name], count), classes, is_text=columns[name].kind == TEXT
         )
         if not has_names:
             nameless.add(column)
@@ -200,60 +182,8 @@ def _splits(path: Path, columns: Mapping[str, Column], count: int, used: set[str
     if name is None:
         return None
     used.add(name)
-    texts = as_texts(path, name, _values(path, name, columns[name], count))
+    texts = as_texts(path, name, one_each(path, name, columns[name], count))
     for row, text in enumerate(texts):
         if not text:
             raise BadValue(f"{path}: row {row} has no {name}; every row has one, or the column another name")
     return np.array([usual(str(text)) for text in texts])
-
-
-def _ids(
-    path: Path, columns: Mapping[str, Column], count: int, asked: str | None, used: Set[str], splits: np.ndarray | None
-) -> tuple[str | None, list[str]]:
-    """The column of the ids, None for row numbers; and other columns of text."""
-    if asked == NO_IDS:
-        return None, []
-    if asked is not None and asked not in columns:
-        raise UnknownName("column", asked, columns, f"--ids names a column of {path.name}, or is {NO_IDS}")
-    chosen = asked or next(
-        (name for name in IDS if name in columns and _names_rows(path, name, columns, count, splits)), None
-    )
-    could_be = [name for name in columns if name not in used and columns[name].kind == TEXT]
-    if chosen is None:
-        could_be = [name for name in could_be if _names_rows(path, name, columns, count, splits)]
-        if could_be:
-            raise BadValue(
-                f"{path}: which column names the images? --ids {could_be[0]}"
-                + (f" (or {', '.join(could_be[1:4])})" if could_be[1:] else "")
-                + f", or --ids {NO_IDS} for row numbers, which join nothing else"
-            )
-        return None, []
-    return chosen, [name for name in could_be if name != chosen]
-
-
-def _id_texts(path: Path, name: str, columns: Mapping[str, Column], count: int) -> list[str]:
-    column, beside = columns[name], path.with_name(NAMES_FILE)
-    if name == "file_names" and column.shape != (count,) and beside.is_file():
-        raise BadValue(f"{beside} has {column.shape[0]} lines, but {path.name} has {count} rows; or --ids {NO_IDS}")
-    texts = as_texts(path, name, _values(path, name, column, count))
-    for row, text in enumerate(texts):
-        if not text:
-            raise BadValue(f"{path}: row {row} has no {name}; every image needs its id")
-    return [str(text) for text in texts]
-
-
-def _names_rows(path: Path, name: str, columns: Mapping[str, Column], count: int, splits: np.ndarray | None) -> bool:
-    """`ids`; or text, or whole numbers under a name that is known, of which no two rows of a split have the same."""
-    column = columns[name]
-    if name in (IDS[0], "file_names"):
-        return True
-    if column.shape not in ((count,), (count, 1)) or column.kind == OTHER:
-        return False
-    if column.kind == NUMBER and name not in IDS:
-        return False
-    try:
-        values = as_texts(path, name, _values(path, name, column, count))
-    except BadValue:  # fractions, or bytes that are no text
-        return False
-    distinct = set(values) if splits is None else set(zip(splits.tolist(), values, strict=True))
-    return len(distinct) == count and not {None, ""} & set(values)

@@ -7,14 +7,28 @@ from typing import Any
 import numpy as np
 
 from store.errors import BadValue
-from store.foreign import OTHER, TEXT, Column, read_lines
+from store.foreign import OTHER, TEXT, Column, read_lines, reading
 from store.foreign_files import read_beside
+from store.foreign_hdf5 import check_written
 from store.samples import Targets
 
 log = logging.getLogger("store")
 
 _LIKE_MISSING = {"-1", "nan", "none", "null", "<na>", "n/a"}
 _MOST_CLASS = 2**63
+
+
+def one_each(path: Path, name: str, column: Column, count: int) -> np.ndarray:
+    """(N,) values of a column whose rows are those of the features."""
+    if column.kind == OTHER:
+        raise BadValue(f"{path}: {name} is {column}; needed is text or whole numbers, one a row")
+    if column.shape not in ((count,), (count, 1)):
+        several = "; several labels a row cannot be taken yet" if column.shape[:1] == (count,) else ""
+        raise BadValue(f"{path}: {name} has the shape {column.shape}, but there are {count} rows of features{several}")
+    values = column.load(path)
+    with reading(path):
+        check_written(path, values, count)
+        return np.asarray(values[()]).reshape(count)
 
 
 def as_texts(path: Path, name: str, values: np.ndarray) -> list[str | None]:

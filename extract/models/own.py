@@ -34,6 +34,8 @@ def build_own(arch: str) -> tuple[nn.Module, str]:
     """
     folder, name = split_path(arch)
     module, _, function = name.partition(":")
+    if folder is not None and _file(folder, module) is None:
+        raise BadValue(f"backbone {arch!r}: there is no {module.replace('.', '/')}.py in {folder}")
     with _first_on_path(folder or Path.cwd()) as here:
         before = set(sys.modules)
         try:
@@ -77,8 +79,7 @@ def _first_on_path(folder: Path) -> Iterator[Path]:
 
 def _module(here: Path, module: str, arch: str) -> ModuleType:
     """The module, as its files are now."""
-    place = here / Path(*module.split("."))
-    file = next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)
+    file = _file(here, module)
     if file in _stamps:
         made, stamps = _stamps[file]
         same = all(_stamp(path) == stamp for path, stamp in stamps.items())
@@ -103,6 +104,11 @@ def _module(here: Path, module: str, arch: str) -> ModuleType:
             f"that Python finds from {here}; FOLDER/module:function one of another folder; names of backbones: "
             "python -m extract --list"
         ) from error
+
+
+def _file(folder: Path, module: str) -> Path | None:
+    path = "/".join(module.split("."))
+    return next((file for file in (folder / f"{path}.py", folder / path / "__init__.py") if file.is_file()), None)
 
 
 def _is_users(name: str) -> bool:

@@ -163,6 +163,13 @@ def test_which_column_is_the_id(tmp_path, caplog) -> None:
     ):
         read_table(npz(tmp_path, photo=PATHS, url=PATHS, caption=NAMES))
     assert read_table(npz(tmp_path, photo=PATHS), ids="photo").ids == PATHS
+    twice = [*PATHS[:5], PATHS[0]]
+    with pytest.raises(
+        BadValue, match=r"sample id 'ant/0.png' occurs twice, in rows 0 and 5 of image_path: one row an"
+    ):
+        read_table(npz(tmp_path, image_path=twice, caption=NAMES))
+    assert read_table(npz(tmp_path, image_path=twice, url=PATHS), ids="url").ids == PATHS
+    assert read_table(npz(tmp_path, id=np.arange(N) + 0.0)).ids == ["0", "1", "2", "3", "4", "5"], "as pandas writes"
     table = read_table(npz(tmp_path, photo=PATHS), ids="none")
     assert (table.ids, table.numbered) == (["0", "1", "2", "3", "4", "5"], True)
     caplog.clear()

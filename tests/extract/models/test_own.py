@@ -92,8 +92,21 @@ def test_the_users_folder_does_not_stand_before_libraries_afterwards(own) -> Non
 
 
 def test_what_cannot_be_found_or_filled_is_told(own) -> None:
-    with pytest.raises(BadValue, match=r"No module named 'nonets'.*from .*/nowhere; FOLDER/module:function"):
-        load("nowhere/nonets:small")
+    with pytest.raises(BadValue, match=r"No module named 'nonets'.*from .*; FOLDER/module:function one of another"):
+        load("nonets:small")
+    own(NET.format(5))
+    for name in ("nowhere/mynets:tuned", f"{Path.cwd().parent}/mynets:tuned"):
+        with pytest.raises(BadValue, match=r"there is no mynets.py in "):  # though one is found from here
+            load(name)
+    for name, says in (
+        (":tuned", "lacks the name before the colon"),
+        ("/:tuned", "lacks the name before the colon"),
+        ("mynets:", "lacks the name after the colon"),
+        ("./mynets.py", r"unknown backbone './mynets.py'; .*FOLDER/module:function"),
+        ("net.pth", r"weights go with their network, --backbone NAME --weights net.pth"),
+    ):
+        with pytest.raises(BadValue, match=says):
+            load(name)
     own("import torch\nfrom torch import nn\ndef tuned():\n    with torch.device('meta'):\n"
         "        return nn.Sequential(nn.Flatten(), nn.Linear(3, 2))")  # fmt: skip
     with pytest.raises(BadValue, match=r"1.bias of the network has no values .*--weights FILE"):
