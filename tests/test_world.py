@@ -10,6 +10,7 @@ import extract.cli
 import fewshot.cli
 import probe.cli
 import probe.search.cli
+import store.cli
 from store.errors import BadValue, FormatError, MissingFeatures, SamplesMismatch
 from store.keys import dataset_name
 from tests.world import World
