@@ -1,6 +1,7 @@
 """Evaluate classifiers on episodes over stored features, and write what was found into a record."""
 
 import logging
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from fewshot.statistics import half_interval, paired, spread
 from fewshot.transform import mean_of
 from store.concat import expand_names
 from store.errors import BadValue
+from store.features import backbones
 from store.keys import dataset_name
 from store.records import Record, write_record
 from store.root import Root, open_root
@@ -29,6 +31,8 @@ from store.samples import Targets
 from store.target_kinds import check_classes
 
 log = logging.getLogger("fewshot")
+_STEPS = re.compile(r"(?:\[\d*:\d*\]|:(?:l2|std|raw|pca\d+))+$")
+"""Columns and steps in the grammar of probe's --features."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,11 +154,24 @@ def _rows(root: Root, config: FewshotConfig, split: str) -> dict[str, tuple[str,
     for name in config.features:
         rows[name] = (name,)
         members = tuple(expand_names(root, dataset_name(config.dataset), split, name))
+        _check_plain(members, root, config, split)
         if config.ensemble and len(members) > 1:
             rows[f"ensemble({name})"] = members
     if config.ensemble and len(rows) == len(config.features):
         raise BadValue("--ensemble needs --features with at least two backbones, a,b")
     return rows
+
+
+def _check_plain(members: Sequence[str], root: Root, config: FewshotConfig, split: str) -> None:
+    """Raise `BadValue`: columns or steps are named, as `python -m probe` takes them; what is stored so is a name."""
+    for name in members:
+        found = _STEPS.search(name)
+        if found and name not in backbones(root, dataset_name(config.dataset), split):
+            plain = name[: found.start()]
+            raise BadValue(
+                f"--features {name}: few-shot takes whole backbones as they are stored, without {found[0]}: "
+                f"give {plain}, and --transform l2n for features of length 1"
+            )
 
 
 def _episodes(config: FewshotConfig, pool: Pool, apart: str | None) -> tuple[list[EpisodeSet], Targets, list[str]]:

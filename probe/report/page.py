@@ -55,7 +55,7 @@ def page(store: str, results: Sequence[Result], more: Iterable[Figure], skipped:
         title=escape(f"Motherlode: {', '.join(datasets[:3])}{' and more' if len(datasets) > 3 else ''}"),
         css=css,
         nav="".join(f'<a href="#{anchor}">{text}</a>' for anchor, text in links.items()),
-        answer=page_parts.answer(answers(lines), drawn[0] if drawn else None),
+        answer=page_parts.answer(answers(lines), drawn[0] if drawn else None) + page_parts.paired(results),
         sections="\n".join(_section(anchor, title, body) for anchor, (title, body) in sections.items()),
         count=f"{len(results):,}",
         store=escape(store),

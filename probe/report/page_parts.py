@@ -1,6 +1,6 @@
 """The parts of the page that are plain HTML: the answer, figures, the paper's tables, how to read it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from probe.report.answer import Answer, cost_text, number_text
@@ -127,6 +127,28 @@ def _winners(found: Sequence[Answer]) -> str:
     cost_head = "Cost" if mixed else names[found[0].cost].capitalize()
     head = ["Target", "Best", "Chosen", "Accuracy, %", "Over the best single", cost_head, "Nearly as good, cheaper"]
     return '<h2 class="below">The best of each target</h2>' + _table("The best of each target", head, rows)
+
+
+def paired(results: Sequence[Result]) -> str:
+    """Differences on the same episodes, as `python -m fewshot --compare` found them; the newest of each."""
+    found: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    for result in results:
+        told = result.record.metrics.get("differences") if result.record.kind == "fewshot" else None
+        for one in told if isinstance(told, list) else ():
+            if not isinstance(one, Mapping) or not isinstance(one.get("difference"), int | float):
+                continue
+            names = [str(one.get(name)) for name in ("a", "b", "on", "ways", "shots")]
+            half = f" ± {100 * one['ci95']:.1f}" if isinstance(one.get("ci95"), int | float) else ""
+            found[str(result.values["dataset"]), *names] = [
+                ("", escape(f"{brief(names[1])} − {brief(names[0])}")),
+                ("features", escape(brief(names[2]))),
+                ("", escape(f"{result.values['dataset']} · {names[3]}-way {names[4]}-shot")),
+                ("n", f"{100 * one['difference']:+.1f}{half}".replace("-", "−")),
+            ]
+    if not found:
+        return ""
+    head = ["Difference", "On", "Episodes", "Points"]
+    return '<h2 class="below">Paired, on the same episodes</h2>' + _table("Paired", head, list(found.values()))
 
 
 def _table(label: str, head: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> str:

@@ -274,3 +274,11 @@ def test_episodes_from_a_file_have_the_classes_of_the_file(stored, capsys, tmp_p
     assert json.loads(run(stored, capsys, *flags, "--read-episodes", path))["target"] == "label"
     with pytest.raises(BadValue, match=r"--target subcategory: the episodes of .* are of classes by 'label'"):
         main(["--store", stored.url, *flags, "--target", "subcategory", "--read-episodes", path])
+
+
+def test_columns_and_steps_are_refused_by_name(stored):
+    for name in ("a:l2", "a[0:4]", "a[2:]:std", "b,a:pca3"):
+        with pytest.raises(
+            BadValue, match=r"few-shot takes whole backbones as they are stored, without .*--transform l2n"
+        ):
+            main(["--store", stored.url, "--features", name])

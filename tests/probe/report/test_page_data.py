@@ -55,3 +55,15 @@ def test_one_result_is_a_page_too(root, probed) -> None:
     html = page(root.url, read_results(root, []), [], [])
     assert "One network: no concatenation of those tried is better." in html
     assert "A comparison needs at least two concatenations" in html
+
+
+def test_paired_differences_of_fewshot_are_on_the_page(root, fewshot) -> None:
+    record = fewshot({"a": 0.3, NASTY: 0.4}, compare=("a", NASTY))
+    found = {"a": "a", "b": NASTY, "on": "nearest", "ways": "5", "shots": "1", "difference": -0.013, "ci95": 0.004}
+    record.metrics["differences"] = [found, {"a": 1}, "odd"]
+    write_record(root, record)
+    html = page(root.url, read_results(root, []), [], [])
+    assert "Paired, on the same episodes" in html
+    assert "−1.3 ± 0.4" in html
+    assert "<script>alert" not in html
+    assert "toy · 5-way 1-shot" in html
