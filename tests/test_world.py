@@ -154,6 +154,6 @@ def test_a_split_whose_features_are_gone_is_missed(world: World, caplog: pytest.
     for split in ("train", "val", "test"):
         world.split(split, 5)
     world.extract()
-    assert store.cli.main(["rm", "val/pixels", "--yes", "--store", str(world.store)]) == 0
+    world.call(store.cli, "rm", "val/pixels", "--yes")
     assert "fifth of train" in world.probe()["selection"]
     assert "has a split val, but no features of it are stored: it is not used" in caplog.text
