@@ -100,11 +100,13 @@ def _describe(root: Root, stored: StoredSet) -> dict[str, object]:
 def verify_sets(options: Namespace) -> int:
     root, results = open_root(options.store), Found()
     found = _find(root, options)
-    if not (options.sets or options.dataset or options.split):
+    everything = not (options.sets or options.dataset or options.split)
+    if everything:
         verify_results(root, results)
-        verify_backbones(user_path(options.backbones), results)
     if not found and not results.counts.total() and not results.findings:
         raise MissingFeatures(f"nothing to verify in {root.url}: is that the --store?")
+    if everything:
+        verify_backbones(user_path(options.backbones), results)
     left = {WRITING: "is being written", NEWER: "is of a newer version: pip install --upgrade motherlode"}
     for stored in found:
         if stored.state in left:

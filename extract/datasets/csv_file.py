@@ -5,7 +5,7 @@ a column split the images are split 60/20/20 by the hash of their path (`common.
 where there is one: a slide, a patient, a film, whose images must not be in two splits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,6 +27,10 @@ PATHS = ("image_path", "img_path", "image", "filename", "file_name", "file", "fi
 """What others call the column path."""
 LABELS = ("labels", "class", "class_name", "category", "target", "y")
 """What others call the column label: not taken for it, since it may be a target of its own."""
+TOGETHER = frozenset(
+    {"patient", "subject", "person", "animal", "slide", "wsi", "specimen", "case", "video", "film", "scene", "session"}
+)
+"""Columns whose images belong together, most likely: with or without `id` at the end."""
 MISSING = frozenset({"nan", "na", "n/a", "none", "null", "<na>"})
 DIGITS = 4000
 """A number of more is text: int() refuses it."""
@@ -66,6 +70,8 @@ def _read(path: Path, data: bytes) -> Table:
         columns["split"] = [_split(path, line, name, meant) for line, name in zip(table.lines, given, strict=True)]
     else:
         columns["split"] = [hashed_split(unit or file) for unit, file in zip(units, columns["path"], strict=True)]
+    if UNIT not in columns:
+        _warn_of_parted(path, columns)
     odd = [name for name in dict.fromkeys(columns["label"]) if name.lower() in MISSING]
     if odd:
         warn_once(f"{path}: {odd[0]!r} is a class like any other; an image without a label has an empty cell")
@@ -116,6 +122,24 @@ def _paths(path: Path, lines: Sequence[int], files: Sequence[str]) -> list[str]:
             raise BadValue(f"{path}, line {line}: {file!r} is in line {first} already")
         found.append(file)
     return found
+
+
+def _warn_of_parted(path: Path, columns: Mapping[str, Sequence[str]]) -> None:
+    """Say where a patient, or whatever else a column's name lets expect to stay together, is in several splits."""
+    for name in columns:
+        if name.lower().replace("_", "").replace("-", "").removesuffix("id") not in TOGETHER:
+            continue
+        splits = dict[str, set[str]]()
+        for value, split in zip(columns[name], columns["split"], strict=True):
+            if value:
+                splits.setdefault(value, set()).add(split)
+        parted = [value for value, found in splits.items() if len(found) > 1]
+        if parted:
+            warn_once(
+                f"{path}: {len(parted)} of {len(splits)} values of {name!r} are in more than one split, first "
+                f"{parted[0]!r}; images of one would be trained on and tested on. Name the column {UNIT}: it is in "
+                "one split, or refused by the probe where a column split parts it"
+            )
 
 
 def _split(path: Path, line: int, name: str, meant: dict[str, str]) -> str:

@@ -8,6 +8,7 @@ import pytest
 from probe.cli import main as probe_main
 from probe.search.cli import main as search_main
 from store.cli import main
+from store.errors import MissingFeatures
 from store.fingerprint import sha256_json
 from store.heads import StoredHead, save_head
 from store.records import Record, write_record
@@ -52,6 +53,15 @@ def test_everything_is_read_and_told(place, capsys) -> None:
     assert out == "9 sets, 21 blocks: all as written\n"
     assert err == "also as written: 2 listings, 5 records, 3 heads, 5 Gram blocks, 1 predictions, 2 backbones\n"
     assert verify(place, capsys, "a")[1]["read"] == {}, "only these sets were asked for"
+
+
+def test_a_store_of_results_alone_and_one_that_is_not_there(place, tmp_path, capsys) -> None:
+    probe_main(["--features", "a", "--store", str(place[0]), "--records", str(tmp_path / "r"), *damage.PROBE])
+    capsys.readouterr()
+    assert main(["verify", "--store", str(tmp_path / "r")]) == 0
+    assert capsys.readouterr().out == "0 sets, 0 blocks: all as written\n"
+    with pytest.raises(MissingFeatures, match=r"nothing to verify in .*nowhere: is that the --store"):
+        main(["verify", "--store", str(tmp_path / "nowhere"), "--backbones", str(place[1])])
 
 
 def of(place, kind: str):

@@ -174,6 +174,19 @@ def test_a_list_that_changed_is_read_again(tmp_path: Path) -> None:
         assert open_dataset(name, "train").samples.ids == [f"{c}.png" for c in classes]
 
 
+def test_patients_in_several_splits_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = [f"{i}.png" for i in range(60)]
+    rows = [f"{file},x,{i // 6},{i % 2}" for i, file in enumerate(files)]
+    name = listed(tmp_path, "path,label,Patient_ID,hospital\n" + "\n".join(rows), *files)
+    splits_of(name)
+    assert "of 10 values of 'Patient_ID' are in more than one split, first '0'; images of one" in caplog.text
+    assert "hospital" not in caplog.text
+    caplog.clear()
+    listed(tmp_path, "path,label,patient,unit\n" + "\n".join(f"{row[:-1]}{i // 6}" for i, row in enumerate(rows)))
+    splits_of(name)
+    assert caplog.text == ""
+
+
 def test_measured_numbers_are_extracted_but_nothing_is_trained_on_them(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
