@@ -130,10 +130,8 @@ def remove_command(root: Root, pattern: str) -> str:
 def _extract_command(root: Root, key: FeatureKey, view: int, dataset: str) -> str:
     views = f" --views {view + 1}" if view else ""
     places = "".join(f" --{name.replace('_', '-')} {shlex.quote(where)}" for name, where in _places(root, key).items())
-    return (
-        f"python -m extract --backbone {key.backbone} --dataset {shlex.quote(dataset)} --split {key.split}{views}{places}"
-        f"{store_flag(root)}"
-    )
+    what = f"--backbone {key.backbone} --dataset {shlex.quote(dataset)} --split {key.split}"
+    return f"python -m extract {what}{views}{places}{store_flag(root)}"
 
 
 def _places(root: Root, key: FeatureKey) -> dict[str, str]:
