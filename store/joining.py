@@ -52,22 +52,53 @@ def parts(root: Root, source: str, split: str | None, table: Table, *, partial: 
     way to tell the split.
     """
     dataset = dataset_name(source)
-    stored = present(root, dataset)
+    stored, own = present(root, dataset), _own_splits(table)
     asked = {split: stored[split]} if split in stored else stored if split is None else {}
-    if asked and table.numbered and [list(samples.ids) for samples in asked.values()] != [list(table.ids)]:
+    if asked and table.numbered and not _are_numbers(asked, own, table):
         raise BadValue(
             f"{table.path} has no ids, and {dataset} has images of its own in {', '.join(asked)}: save their ids as an "
             "array `ids`, name their column by --ids, or give another --dataset"
         )
-    if asked:
-        return _joined(dataset, asked, stored, table, partial)
-    unknown = ""
+    if asked:  # splits of an imported dataset that are still to come; what was extracted has those that it has
+        to_come = own.keys() - stored.keys() if split is None and read_listing(root, dataset) is None else set[str]()
+        fresh = {name: rows for name, rows in own.items() if name in to_come}
+        return [*_joined(dataset, asked, stored, table, partial, fresh), *_new(dataset, fresh, stored, table)]
     if not stored and place(source):
         unknown = (
             f"the store does not know the images of {source} yet: python -m extract --backbone pixels --dataset "
             f"{shlex.quote(source)}{store_flag(root)} tells it"
         )
-    return _new(dataset, split, stored, table, unknown)
+        if not own and split is None:
+            raise BadValue(f"{unknown}, and the rows go to their splits; or --split, where all rows are of one")
+        log.warning("%s; now all rows are taken as %s", unknown, split or "the file's column `split` says")
+    return _new(dataset, _asked_rows(dataset, split, own, table), stored, table)
+
+
+def _own_splits(table: Table) -> dict[str, np.ndarray]:
+    """Split -> rows, as the file says; nothing where it does not."""
+    names = [] if table.splits is None else sorted(set(table.splits.tolist()))
+    return {check_name("split", name): np.flatnonzero(table.splits == name) for name in names}
+
+
+def _are_numbers(asked: Mapping[str, Samples], own: Mapping[str, np.ndarray], table: Table) -> bool:
+    """Whether the samples that are asked for have no names either, but the numbers of these very rows."""
+    every = np.arange(len(table))
+    rows = {split: own.get(split, every[:0]) if own else every for split in asked}
+    same = all(list(samples.ids) == [table.ids[int(row)] for row in rows[split]] for split, samples in asked.items())
+    return same and bool(own or len(asked) == 1)
+
+
+def _asked_rows(dataset: str, split: str | None, own: dict[str, np.ndarray], table: Table) -> dict[str, np.ndarray]:
+    if own and split is not None and split not in own:
+        raise BadValue(f"{table.path}: its column `split` says {_first(list(own))}: no row is of {split!r}")
+    if own:
+        return {name: rows for name, rows in own.items() if split in (None, name)}
+    if split is None:
+        raise BadValue(
+            f"the store has no samples of {dataset}, and {table.path.name} no array `split`: name the split of these "
+            "rows, --split train"
+        )
+    return {split: np.arange(len(table))}
 
 
 def _places(table: Table) -> Mapping[tuple[str, str], int]:
@@ -79,8 +110,9 @@ def _places(table: Table) -> Mapping[tuple[str, str], int]:
 
 
 def _joined(
-    dataset: str, asked: Mapping[str, Samples], stored: Mapping[str, Samples], table: Table, partial: bool
-) -> list[Part]:
+    dataset: str, asked: Mapping[str, Samples], stored: Mapping[str, Samples], table: Table, partial: bool,
+    fresh: Mapping[str, np.ndarray],
+) -> list[Part]:  # fmt: skip
     """The rows of each split that is asked for. Rows of another stored split are left out, and told."""
     places = _places(table)
     ids = _as_stored(table.ids, stored)
@@ -102,7 +134,8 @@ def _joined(
         raise BadValue(
             f"{table.path}: {twice} is an id of several splits of {dataset}: --split says which this file is of"
         )
-    _refuse(dataset, found, table, np.flatnonzero(used == 0), partial)
+    surplus = np.setdiff1d(np.flatnonzero(used == 0), np.concatenate([np.arange(0), *fresh.values()]))
+    _refuse(dataset, found, table, surplus, partial, list(fresh))
     for part in found:
         _check_sizes(part, table)
     taken = np.unique(np.concatenate([part.rows for part in found]))
@@ -118,7 +151,9 @@ def _take(column: Targets, rows: np.ndarray) -> Targets:
     return Targets(column.column, column.classes, index)
 
 
-def _refuse(dataset: str, found: Sequence[Part], table: Table, surplus: np.ndarray, partial: bool) -> None:
+def _refuse(
+    dataset: str, found: Sequence[Part], table: Table, surplus: np.ndarray, partial: bool, fresh: list[str]
+) -> None:
     lacking = {part.samples.split: np.flatnonzero(part.rows < 0) for part in found}
     texts = []
     if len(surplus):
@@ -129,7 +164,7 @@ def _refuse(dataset: str, found: Sequence[Part], table: Table, surplus: np.ndarr
             names = _first([part.samples.ids[int(row)] for row in rows[:4]])
             texts.append(f"{len(rows)} of {len(part.rows)} images of {part.samples.split} have no row: {names}")
     if not found or (len(surplus) == len(table)) or (texts and not partial):
-        whole = [part.samples.split for part in found if not len(lacking[part.samples.split])]
+        whole = [part.samples.split for part in found if not len(lacking[part.samples.split])] + fresh
         only = f"; --split {whole[0]} imports that split alone" if whole and not len(surplus) else ""
         some = "; --partial takes what matches" if len(surplus) < len(table) else ""
         raise BadValue(f"{table.path}: {'; '.join(texts)}{only}{some}{_other_ids(table)}")
@@ -174,43 +209,26 @@ def _check_sizes(part: Part, table: Table) -> None:
         )
 
 
-def _new(dataset: str, split: str | None, stored: Mapping[str, Samples], table: Table, unknown: str) -> list[Part]:
+def _new(dataset: str, chosen: Mapping[str, np.ndarray], stored: Mapping[str, Samples], table: Table) -> list[Part]:
     """Splits that the store does not have yet."""
-    if unknown and split is not None:
-        log.warning("%s; all rows are taken as %s", unknown, split)
-    if table.splits is None:
-        if split is None and unknown:
-            raise BadValue(f"{unknown}, and the rows go to their splits; or --split, where all rows are of one")
-        if split is None:
-            raise BadValue(
-                f"the store has no samples of {dataset}, and {table.path.name} no array `split`: name the split of "
-                "these rows, --split train"
-            )
-        chosen = {split: np.arange(len(table))}
-    else:
-        there = sorted(set(table.splits.tolist()))
-        wanted = there if split is None else [split]
-        if split is not None and split not in there:
-            raise BadValue(f"{table.path}: its column `split` says {_first(there)}: no row is of {split!r}")
-        chosen = {check_name("split", name): np.flatnonzero(table.splits == name) for name in wanted}
-    _check_apart(dataset, [name for name in chosen if name not in stored], stored, table)
     found = []
     for name, rows in chosen.items():
+        ids = [table.ids[int(row)] for row in rows]
+        _check_apart(dataset, name, stored, table, ids)
         sizes = np.zeros(len(rows), np.int64) if table.sizes is None else table.sizes[rows]
-        samples = Samples(dataset, name, [table.ids[int(row)] for row in rows], sizes)
         targets = {column: values.take(rows) for column, values in table.targets.items()}
-        found.append(Part(samples, rows, targets, stored=False))
+        found.append(Part(Samples(dataset, name, ids, sizes), rows, targets, stored=False))
     return found
 
 
-def _check_apart(dataset: str, splits: Sequence[str], stored: Mapping[str, Samples], table: Table) -> None:
+def _check_apart(dataset: str, new: str, stored: Mapping[str, Samples], table: Table, ids: Sequence[str]) -> None:
     """Ids that name images of another split already. Mere numbers begin anew in every split."""
-    if all(name.isdecimal() for name in table.ids):
+    if all(name.isdecimal() for name in ids):
         return
     for split, samples in stored.items():
-        both = set(samples.ids).intersection(table.ids)
+        both = set(samples.ids).intersection(ids)
         if both:
             raise BadValue(
-                f"{table.path}: {len(both)} of {len(table)} rows are images of {dataset}/{split}, first "
-                f"{min(both)!r}, not of {', '.join(splits)}: without --split each split gets its own"
+                f"{table.path}: {len(both)} of {len(ids)} rows are images of {dataset}/{split}, first {min(both)!r}, "
+                f"not of {new}: without --split each split gets its own"
             )

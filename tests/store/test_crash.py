@@ -220,14 +220,25 @@ def test_a_file_in_the_way(tmp_path) -> None:
 X, LABELS = np.arange(300.0, dtype=np.float32).reshape(50, 6), np.arange(50) % 4 - 1
 
 
-def take_in(root, path):
-    (made,) = exchange.import_file(root, path, "toy", "new", "train")
-    return made
+def take_in(root, path, split="train"):
+    return exchange.import_file(root, path, "toy", "new", split)[0]
 
 
-def test_a_killed_import_goes_on(root, tmp_path) -> None:
+NAMES = np.array([f"{row}.png" for row in range(50)])
+SPLITS = np.array(["test", "train"])[(np.arange(50) % 3 > 0).astype(int)]
+KILLED = {
+    "one split": {"labels": LABELS, "groups": LABELS},
+    "two splits": {"labels": LABELS, "split": SPLITS, "ids": NAMES},
+    "two splits without ids": {"labels": LABELS, "split": SPLITS},
+}
+
+
+@pytest.mark.parametrize("case", KILLED)
+def test_a_killed_import_goes_on(root, tmp_path, case) -> None:
     """Killed at every write, one after the other: the same command finishes, and nothing shows that it was killed."""
-    np.savez(tmp_path / "x.npz", features=X, labels=LABELS, groups=LABELS)
+    np.savez(tmp_path / "x.npz", features=X, **KILLED[case])
+    split = "train" if case == "one split" else None
+    rows = {"train": np.arange(50)} if split else {name: np.flatnonzero(name == SPLITS) for name in ("train", "test")}
 
     class Killed(BaseException):
         pass
@@ -241,18 +252,20 @@ def test_a_killed_import_goes_on(root, tmp_path) -> None:
             self.left -= 1
             return super()._write_partial(target, data)
 
-    for writes in range(1000):
+    for writes in range(0, 1000, 1 if split else 5):
         dying = Dying(Path(root.url))
         dying.left = writes
         try:
-            take_in(dying, tmp_path / "x.npz")
+            take_in(dying, tmp_path / "x.npz", split)
         except Killed:
             pass
         else:
             break
-        made = take_in(root, tmp_path / "x.npz")
-        assert np.array_equal(made.read(), X)
-        assert np.array_equal(open_features(root, "toy", "train", "new").samples.target("group").index, LABELS)
+        take_in(root, tmp_path / "x.npz", split)
+        for name, of_split in rows.items():
+            made = open_features(root, "toy", name, "new")
+            assert np.array_equal(made.read(), X[of_split])
+            assert np.array_equal(made.samples.label, LABELS[of_split])
         root.remove("features")
         root.remove("samples")
     assert writes > 10
