@@ -48,6 +48,11 @@ class ExtractConfig:
     block_rows: int | None = None
     """Not a flag: blocks of all sets of a split line up, store/writer.py:rows_of_block. Tests use small ones."""
 
+    def places(self) -> dict[str, str]:
+        """Where images and weights lie, by field, if not in the usual place: whoever runs this again needs it."""
+        usual = {"data_root": default_data_root(), "weights": None, "weights_root": None, "backbones": None}
+        return {name: str(getattr(self, name)) for name, value in usual.items() if getattr(self, name) != value}
+
     def __post_init__(self) -> None:
         if not self.backbone:
             raise BadValue("name at least one backbone: --backbone a,b (see `python -m extract --list`)")

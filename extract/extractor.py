@@ -178,6 +178,7 @@ def _extract(
         told = {
             "versions": versions(),
             "source": source,
+            **({"flags": flags} if (flags := config.places()) else {}),
             **writers[i].choices,
             **net.cost(recipe),
             "reused_rows": lane.reused,

@@ -193,6 +193,10 @@ def _episodes(config: FewshotConfig, pool: Pool, apart: str | None) -> tuple[lis
             pool.target(column),
             [f"episodes of {config.read_episodes}: their ways, shots and queries are the file's"],
         )
+    notes = []
+    if apart and not config.apart:
+        notes.append(f"no {apart} is both support and query: one image of each is used (--apart none: all images)")
+        log.info("%s", notes[-1])  # before an error that there are too few
     target = pool.target(config.target)
     check_classes(target.column, target.classes)
     lists = class_lists(pool, target, config.classes, config.crossing, apart, config.settings.seed)
@@ -203,9 +207,6 @@ def _episodes(config: FewshotConfig, pool: Pool, apart: str | None) -> tuple[lis
     if config.write_episodes:
         episode_file.write(config.write_episodes, sets, pool, target.column)
         log.info("wrote %d episodes to %s", sum(map(len, sets)), config.write_episodes)
-    notes = []
-    if apart and not config.apart:
-        notes.append(f"no {apart} is both support and query: one image of each is used (--apart none: all images)")
     if config.crossing:
         crossing = config.crossing
         notes.append(f"support from {crossing.column} {crossing.support}, query from {crossing.query}")

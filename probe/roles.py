@@ -19,7 +19,10 @@ def is_there(root: Root, dataset: str, split: str) -> bool:
     if split in stored_splits(root, dataset):
         return True
     name = dataset_name(dataset)
-    if is_retired(read_listing(root, name), split) and backbones(root, name, split):
+    listing = read_listing(root, name)
+    if listing and listing.splits.get(split):
+        log.warning("%s has a split %s, but no features of it are stored: it is not used", name, split)
+    if is_retired(listing, split) and backbones(root, name, split):
         log.warning(
             "%s has no split %s any more: its features, which are still stored, are not used; remove them: %s",
             name, split, remove_command(root, f"{name}/{split}/*"),

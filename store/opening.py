@@ -15,6 +15,9 @@ from store.listing import Listing, is_retired, read_listing
 from store.manifest import Manifest
 from store.root import Root, store_flag
 
+PLACES = ("data_root", "weights", "weights_root", "backbones")
+"""Flags of `extract` that a manifest's provenance may tell."""
+
 
 def open_set(root: Root, dataset: str, split: str, name: str, *, view: int = 0) -> FeatureSet:
     """Open `backbone`, or `backbone@3f9c` by the first digits (four or more) of its fingerprint in any split.
@@ -126,10 +129,18 @@ def remove_command(root: Root, pattern: str) -> str:
 
 def _extract_command(root: Root, key: FeatureKey, view: int, dataset: str) -> str:
     views = f" --views {view + 1}" if view else ""
-    source = shlex.quote(dataset)
-    return (
-        f"python -m extract --backbone {key.backbone} --dataset {source} --split {key.split}{views}{store_flag(root)}"
-    )
+    places = "".join(f" --{name.replace('_', '-')} {shlex.quote(where)}" for name, where in _places(root, key).items())
+    what = f"--backbone {key.backbone} --dataset {shlex.quote(dataset)} --split {key.split}"
+    return f"python -m extract {what}{views}{places}{store_flag(root)}"
+
+
+def _places(root: Root, key: FeatureKey) -> dict[str, str]:
+    """Where images and weights lay when other features of this backbone were extracted, as flags of `extract`."""
+    for split in subfolders(root, f"features/{to_folder(key.dataset)}"):
+        for manifest in candidates(root, FeatureKey(key.dataset, split, key.backbone)).values():
+            if isinstance(told := manifest.provenance.get("flags"), dict):
+                return {name: str(told[name]) for name in PLACES if name in told}
+    return {}
 
 
 def _how_to_make(root: Root, key: FeatureKey, view: int, dataset: str, listing: Listing | None) -> str:

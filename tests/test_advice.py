@@ -235,3 +235,13 @@ def test_who_follows_the_advice_after_the_list_has_changed_gets_there(photos, tm
             else:
                 flags = [*flags, "--features", "pixels"]  # noqa: PLW2901
             follow(module, [*flags, *on])
+
+
+def test_advice_knows_where_a_trained_backbone_lies(photos, tmp_path) -> None:
+    on, nets = ["--dataset", f"csv:{photos}"], ["--backbones", str(tmp_path / "nets")]
+    store = ["--store", str(tmp_path / "store")]
+    train = ["--arch", "conv4w0.25", "--recipe", "small", "--epochs", "1", "--image-size", "32", "--workers", "1"]
+    assert do("extract.pretrain", [*train, *on, *nets, "--batch", "8", "--name", "tiny"]) == ""
+    assert do("extract", ["--backbone", "tiny", *on, *nets, *store, "--split", "train"]) == ""
+    taken = follow("probe", ["--features", "tiny", "--solver", "sgd", "--epochs", "1", "--views", "2", *on, *store])
+    assert all(f"--backbones {tmp_path / 'nets'}" in command for command in taken)

@@ -53,7 +53,7 @@ VALUES = ("", "-1", "0", "1", "nan", "inf", "1e308", "9" * 30, "9" * 5000, "x" *
           "{" * 40 + "}" * 40, "{0..999999999}", "x{", "../x", ",", "a=b:c:d", "*", "%s")  # fmt: skip
 MISSING = None
 """The flag without its value."""
-SAMPLE = 130
+SAMPLE = 100
 Case = tuple[str, list[str]]
 
 

@@ -10,6 +10,7 @@ import extract.cli
 import fewshot.cli
 import probe.cli
 import probe.search.cli
+import store.cli
 from store.errors import BadValue, FormatError, MissingFeatures, SamplesMismatch
 from store.keys import dataset_name
 from tests.world import World
@@ -147,3 +148,12 @@ def test_another_split_is_extracted_after_the_list_changed(world: World) -> None
     world.listed([(path, label.replace("c", "b"), split) for path, label, split in rows])
     world.extract("--split", "train")
     assert world.probe()["num_classes"] == 2
+
+
+def test_a_split_whose_features_are_gone_is_missed(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    for split in ("train", "val", "test"):
+        world.split(split, 5)
+    world.extract()
+    world.call(store.cli, "rm", "val/pixels", "--yes")
+    assert "fifth of train" in world.probe()["selection"]
+    assert "has a split val, but no features of it are stored: it is not used" in caplog.text

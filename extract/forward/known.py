@@ -5,6 +5,7 @@ memory layout are a crash. It is run as it is, with real images, and never trace
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from types import FunctionType, MethodType
 
 import torch
 from torch import nn
@@ -15,10 +16,21 @@ PACKAGES = ("torch", "torchvision", "timm", "extract")
 
 
 def is_known(module: nn.Module) -> bool:
-    """Whether this one module's own code is known; a ScriptModule brings code of its own."""
-    if isinstance(module, torch.jit.ScriptModule) or "forward" in vars(module):
+    """Whether this one module's own code is known; a ScriptModule brings code of its own.
+
+    A user's may be a class that takes over a known one's forward and replaces what that calls, or a function in a
+    known network's place.
+    """
+    if isinstance(module, torch.jit.ScriptModule):
         return False
-    return str(type(module).forward.__module__).partition(".")[0] in PACKAGES
+    put = {name: value for name, value in vars(module).items() if isinstance(value, FunctionType | MethodType)}
+    if "forward" in vars(module).keys() - put.keys():
+        return False
+    return all(map(_from_known, (type(module), type(module).forward, *put.values())))
+
+
+def _from_known(thing: object) -> bool:
+    return str(getattr(thing, "__module__", "")).partition(".")[0] in PACKAGES
 
 
 def all_known(net: nn.Module) -> bool:

@@ -57,7 +57,9 @@ def build_own(arch: str) -> tuple[nn.Module, str]:
             code, files = digest_of(module, Path(file), function)
             users = [module_file(name) for name in _brought if _is_users(name)]
             _stamps[Path(file)] = (found, {path: _stamp(path) for path in (*files, *users) if path})
-    return net, " ".join([name, code, *_scripts(net)]).rstrip()
+        with running(f"{name}(): writing its TorchScript"):
+            scripts = list(_scripts(net))
+    return net, " ".join([name, code, *scripts]).rstrip()
 
 
 @contextmanager

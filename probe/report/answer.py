@@ -24,7 +24,7 @@ class Answer:
     single: Line | None
     """The best that has one backbone, where the best has more; None else."""
     thrifty: Line | None
-    """The cheapest that comes within the interval of the best, by what chose the best; None where that is the best."""
+    """The cheapest within the interval of the best, as scored and by what chose the best; None: that is the best."""
     cost: str
     """Column that says what is cheap: parameters or dim."""
 
@@ -56,7 +56,8 @@ def _answer(cell: Mapping[str, str], every: Sequence[Line]) -> Answer:
         return line.accuracy if (value := validation(line)) is None else value
 
     floor = score(best) - (best.accuracy - best.interval[0] if best.interval else 0.0)
-    near = [line for line in honest if score(line) >= floor and line.get(cost)]
+    inside = best.interval[0] if best.interval else best.accuracy
+    near = [line for line in honest if score(line) >= floor and line.accuracy >= inside and line.get(cost)]
     thrifty = min(near, key=lambda line: (line.get(cost), -score(line)), default=best)
     cheaper = thrifty is not best and (thrifty.get(cost) or 0) < (best.get(cost) or 0)
     ones = [line for line in honest if line.get("blocks") == 1]

@@ -25,11 +25,17 @@ class Pick:
     @property
     def how(self) -> str:
         """`best by validation of 4`, `highest on test of 3`: goes after a name."""
-        if self.validated:
-            rest = f" ({self.among - self.of} more were not validated)" if self.among > self.of else ""
-            return f"best by validation of {self.of}{rest}"
-        split = str(self.lines[0].get("split") or "test").replace(",", "+")
-        return f"highest on {split} of {self.of}"
+        return self.told("")
+
+    def told(self, what: str) -> str:
+        """`how` with a word for what was compared, such as ` results`."""
+        if not self.validated:
+            split = str(self.lines[0].get("split") or "test").replace(",", "+")
+            return f"highest on {split} of {self.of}{what}"
+        if self.of == 1 < self.among:
+            return f"the only one of {self.among}{what} with a validation"
+        rest = f" ({self.among - self.of} more were not validated)" if self.among > self.of else ""
+        return f"best by validation of {self.of}{what}{rest}"
 
 
 def validation(line: Line) -> float | None:

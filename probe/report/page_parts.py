@@ -57,9 +57,8 @@ def _chosen(found: Answer) -> str:
     """`Best by validation of 4 results`, `Highest on test of 3 results, none validated`."""
     if len(found.lines) == 1:
         return "The only result"
-    how = found.pick.how
-    return escape(f"{how[0].upper()}{how[1:]} results" if found.pick.validated else
-                  f"{how[0].upper()}{how[1:]} results, with no validation to choose by")  # fmt: skip
+    how = found.pick.told(" results")
+    return escape(how[0].upper() + how[1:] + ("" if found.pick.validated else ", with no validation to choose by"))
 
 
 def _cell(found: Answer) -> str:
@@ -105,7 +104,7 @@ def _thrifty(found: Answer) -> str:
     part = 100 * line.get(found.cost) / found.best.get(found.cost)
     what = "parameters" if found.cost == "parameters" else "columns"
     told = f"<b>{_name(line)}</b> with {100 * line.accuracy:.1f} % has {part:.0f} % of the {what}"
-    where = "validates within" if found.pick.validated else "lies inside"
+    where = "lies, on val too, inside" if found.pick.validated else "lies inside"
     return f'<p class="tip">Nearly as good, and cheaper: {told} and {where} the interval of the best.</p>'
 
 

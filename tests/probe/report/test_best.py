@@ -136,3 +136,21 @@ def test_records_of_before_are_read_with_the_same_rule_for_the_worst_group(root,
     (result,) = read_results(root, [])
     assert [result.get(f"worst_group{rest}") for rest in ("", "_accuracy", "_n")] == ["x", 0.7, 40]
     assert result.get("top5") is None, "of three classes"
+
+
+def test_one_that_was_validated_beside_others_is_called_so(root, probed) -> None:
+    write_record(root, probed("a", 0.5))
+    write_record(root, probed("a,b (sub, logits)", 0.9, val_top1=None))
+    found = pick(lines_of(root))
+    assert (found.lines[0].get("features"), found.how) == ("a", "the only one of 2 with a validation")
+    assert "The only one of 2 results with a validation on toy" in page("s", read_results(root, []), [], [])
+
+
+def test_what_is_nearly_as_good_is_so_on_both_splits(root, probed) -> None:
+    write_record(root, probed("a,b,c", 0.80, val_top1=0.80))
+    write_record(root, probed("a,b", 0.60, val_top1=0.79))
+    html = page("s", read_results(root, []), [], [])
+    assert "Nearly as good" not in html[: html.index('id="results"')]
+    write_record(root, probed("a", 0.79, val_top1=0.79))
+    html = page("s", read_results(root, []), [], [])
+    assert "lies, on val too, inside the interval of the best" in html
