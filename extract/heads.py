@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from extract.forward.taps import OWN
 from extract.images.recipes import for_dataset
+from store.errors import BadValue
 from store.flags import Parser
 from store.keys import dataset_name
 from store.root import default_root, open_root
@@ -43,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     root = open_root(options.store)
     rows = []
-    for name in list_backbones(options.backbone, options.backbones):
+    if not (asked := list_backbones(options.backbone, options.backbones)):
+        raise BadValue("name at least one backbone: --backbone a,b (see `python -m extract --list`)")
+    for name in asked:
         head, (num_classes, dim) = keep_head(root, name, options.backbones, options.weights_root)
         rows.append((name, head, num_classes, dim))
     print(table_or_json(("backbone", "head", "classes", "dim"), rows, as_json=options.json))

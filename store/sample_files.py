@@ -15,9 +15,10 @@ from store.blocks import Blocks
 from store.columns import load_column, make_column, save_column
 from store.errors import BadValue, DamagedFeatures, FormatError, MissingFeatures
 from store.json_text import parse_json
-from store.keys import check_name, from_folder, to_folder
+from store.keys import to_folder
 from store.root import Root, repair_advice
 from store.samples import CHUNK, Samples, Targets
+from store.target_files import StoredTargets, note_columns, save_targets
 
 log = logging.getLogger("store")
 FEW, SIDE_BY_SIDE = 8, 32
@@ -81,49 +82,6 @@ class Ids(Sequence[str]):
             yield from self._range(start, min(start + CHUNK, len(self)))
 
 
-class _StoredTargets(Mapping[str, Targets]):
-    """Target columns on disk, loaded and compared with their hash when asked for."""
-
-    def __init__(self, root: Root, below: str, count: int) -> None:
-        self._root, self._below, self._count = root, below, count
-        self._loaded: dict[str, Targets] = {}
-
-    @cached_property
-    def _names(self) -> list[str]:
-        return sorted(from_folder(name) for name, size in self._root.list(self._below).items() if size is None)
-
-    def __getitem__(self, column: str) -> Targets:
-        if column not in self._names:
-            raise KeyError(column)
-        if column not in self._loaded:
-            self._loaded[column] = self._load(column)
-        return self._loaded[column]
-
-    def _load(self, column: str) -> Targets:
-        below = f"{self._below}/{to_folder(column)}"
-        try:
-            current = check_name("targets", self._root.get(f"{below}/current").decode())
-            if (written_for := _place_of(self._root, f"{below}/{current}")) not in ("", _place(below)):
-                raise ValueError(f"it is that of {written_for}")  # noqa: TRY301
-            classes = parse_json(self._root.get(f"{below}/{current}/classes.json"))
-            index = load_column(self._root, f"{below}/{current}/index")
-            targets = Targets(column, tuple(classes), index)
-            if targets.hash != current or len(index) != self._count:
-                raise ValueError("it is not what its hash says")  # noqa: TRY301
-        except (FileNotFoundError, ValueError, TypeError, DamagedFeatures) as error:
-            why = error.what if isinstance(error, DamagedFeatures) else error
-            raise DamagedFeatures(
-                f"{self._root.url}/{below} is damaged ({why}): run {repair_advice(self._root)}"
-            ) from error
-        return targets
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-
 class StoredSamples(Samples):
     """`Samples` whose columns stay on disk until they are asked for."""
 
@@ -134,7 +92,7 @@ class StoredSamples(Samples):
         text, offsets = (zarr_blocks.open_blocks(root, f"{below}/{name}") for name in ("ids", "offsets"))
         if offsets.shape != (count + 1,):
             raise _damaged(offsets, f"it is for {offsets.shape[0] - 1} samples, samples.json says {count}")
-        targets = _StoredTargets(root, f"{below}/targets", count)
+        targets = StoredTargets(root, below, count)
         self.__dict__.update(dataset=dataset, split=split, ids=Ids(text, offsets, self._check), targets=targets)
         self.__dict__.update(id=samples_id, replaced=replaced)  # the folder's name
         self.__dict__.update(_root=root, _below=below)
@@ -193,14 +151,15 @@ def save_samples(root: Root, samples: Samples, *, relabel: bool = True) -> str:
                 f"{samples.dataset}/{samples.split} has these samples with another {name!r}: --relabel replaces the "
                 "stored targets"
             )
+    note_columns(root, below, samples.targets)
     return below
 
 
 def _each_saved(root: Root, below: str, targets: Mapping[str, Targets], *, relabel: bool) -> Iterator[tuple[str, bool]]:
-    """`_save_targets` of every column; many of them side by side, since a disk takes long to say that it has one."""
+    """`save_targets` of every column; many of them side by side, since a disk takes long to say that it has one."""
 
     def save(name: str) -> tuple[str, bool]:
-        return name, _save_targets(root, f"{below}/targets/{to_folder(name)}", targets[name], relabel=relabel)
+        return name, save_targets(root, f"{below}/targets/{to_folder(name)}", targets[name], relabel=relabel)
 
     if len(targets) <= FEW:
         yield from map(save, targets)
@@ -230,35 +189,6 @@ def _save_text(root: Root, prefix: str, ids: Sequence[str], offsets: np.ndarray)
         text = "".join(ids[first:last]).encode() or b"\0"
         cut = span.start - int(offsets[first])
         column.write_block(block, np.frombuffer(text[cut : cut + len(span)], np.uint8))
-
-
-def _save_targets(root: Root, below: str, column: Targets, *, relabel: bool) -> bool:
-    """Whether these targets are the current ones now."""
-    if root.size(f"{below}/{column.hash}/classes.json") is None:
-        root.put(f"{below}/{column.hash}/place", _place(below).encode())
-        save_column(root, f"{below}/{column.hash}/index", column.index, "sample")
-        root.put(f"{below}/{column.hash}/classes.json", json.dumps(list(column.classes)).encode())
-    data = column.hash.encode()
-    if root.put_new(f"{below}/current", data) or root.get(f"{below}/current") == data:
-        return True
-    if relabel:
-        root.put(f"{below}/current", data)
-        log.warning("%s: the targets are others than before, these are used from now on", from_folder(below))
-    return relabel
-
-
-def _place(below: str) -> str:
-    """`dataset/split/column` of the folder of a target column."""
-    _, dataset, split, _, _, column = map(from_folder, below.split("/"))
-    return f"{dataset}/{split}/{column}"
-
-
-def _place_of(root: Root, folder: str) -> str:
-    """What a folder of targets was written for; empty where an earlier version did not say."""
-    try:
-        return root.get(f"{folder}/place").decode()
-    except FileNotFoundError:
-        return ""
 
 
 def load_samples(root: Root, dataset: str, split: str, samples_id: str) -> StoredSamples:

@@ -185,11 +185,16 @@ def _sample_findings(root: Root, name: str, manifest: Manifest, below: str) -> I
         arrays = (f"{below}/{column}/zarr.json" for column in ("ids", "offsets", "sizes"))
         yield Finding(name, str(error), keys=(f"{below}/samples.json", *arrays))
         return
-    for column in samples.targets:
+    try:
+        columns = list(samples.targets)
+    except UserError as error:
+        yield Finding(name, str(error), keys=(f"{below}/columns.json",))
+        return
+    for column in columns:
         try:
             _ = samples.targets[column]
         except UserError as error:
-            yield Finding(name, str(error), keys=(f"{below}/targets/{to_folder(column)}",))
+            yield Finding(name, str(error), keys=(f"{below}/columns.json", f"{below}/targets/{to_folder(column)}"))
 
 
 def repair(root: Root, findings: list[Finding]) -> None:

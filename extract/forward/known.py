@@ -21,10 +21,12 @@ def is_known(module: nn.Module) -> bool:
     A user's may be a class that takes over a known one's forward and replaces what that calls, or a function in a
     known network's place.
     """
-    if isinstance(module, torch.jit.ScriptModule) or "forward" in vars(module):
+    if isinstance(module, torch.jit.ScriptModule):
         return False
-    put = (value for value in vars(module).values() if isinstance(value, FunctionType | MethodType))
-    return all(map(_from_known, (type(module), type(module).forward, *put)))
+    put = {name: value for name, value in vars(module).items() if isinstance(value, FunctionType | MethodType)}
+    if "forward" in vars(module).keys() - put.keys():
+        return False
+    return all(map(_from_known, (type(module), type(module).forward, *put.values())))
 
 
 def _from_known(thing: object) -> bool:

@@ -41,9 +41,8 @@ class Pick:
 def validation(line: Line) -> float | None:
     """Accuracy on val, the mean over runs; None where a run has none, or chose on the test split."""
     values = [result.values["val"] for result in line.results]
-    if line.get("config.select") in PEEKED or not all(isinstance(value, int | float) for value in values):
-        return None
-    return float(sum(values)) / len(values)
+    known = all(value is not None for value in values)
+    return float(sum(values)) / len(values) if known and line.get("config.select") not in PEEKED else None
 
 
 def unpeeked(lines: Sequence[Line]) -> list[Line]:

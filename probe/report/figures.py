@@ -10,6 +10,7 @@ from probe.report import drawings
 from probe.report.best import the_best, validation
 from probe.report.figure import Figure, slug
 from probe.report.grouping import CELL, Line
+from probe.report.kinds import is_number
 from probe.report.naming import brief
 from probe.report.plots import WIDTH, render
 from store.errors import BadValue
@@ -168,15 +169,13 @@ def _decay(cell: tuple[str, ...], lines: Sequence[Line]) -> Iterator[Figure]:
     """A figure for each solver: the grid on val where there is one."""
     found: dict[str, dict[str, tuple[list[tuple[float, float]], float | None, str]]] = {}
     for line in lines:
-        grid = [
-            g
-            for g in line.last.record.metrics.get("grid") or ()
-            if isinstance(g, Mapping) and g.get("weight_decay") is not None
-        ]
+        every = line.last.record.metrics.get("grid")
+        told = every if isinstance(every, list) else []
+        grid = [g for g in told if isinstance(g, Mapping) and is_number(g.get("weight_decay"))]
         on = "val_top1" if all(g.get("val_top1") is not None for g in grid) else "test_top1"
         best: dict[float, float] = {}
         for g in grid:
-            if isinstance(g.get(on), int | float):
+            if is_number(g.get(on)):
                 best[g["weight_decay"]] = max(best.get(g["weight_decay"], 0.0), 100 * g[on])
         if len(best) > 2:
             name = brief(str(line.get("features")))
@@ -212,7 +211,8 @@ def _differences(cell: tuple[str, ...], lines: Sequence[Line], what: str, key: s
     a, b = one.last.record.metrics[key], many.last.record.metrics[key]
     samples = many.last.record.metrics.get(f"samples_{key}")
     counts = samples if isinstance(samples, Mapping) else {}
-    gaps = sorted(((100 * (b[name] - a[name]), str(name)) for name in a if name in b), reverse=True)
+    both = [name for name in a if is_number(a[name]) and is_number(b.get(name))]
+    gaps = sorted(((100 * (b[name] - a[name]), str(name)) for name in both), reverse=True)
     shown = gaps if len(gaps) <= 2 * MOST else gaps[:MOST] + gaps[-MOST:]
     if len(shown) < 2:
         return

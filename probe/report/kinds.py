@@ -1,7 +1,6 @@
 """What each kind of record says: its results as columns of probe/report/rows.py."""
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
@@ -15,6 +14,8 @@ from store.told import overlap_text
 
 SAME = ("features", "dataset", "target", "group", "store", "seed", "seeds", "device", "memory", "predictions", "sub")
 """Settings of `probe` that a method's name leaves out: they have a column, or change no number."""
+LARGEST = 1e100
+"""Numbers of a record are smaller; beyond it they would overflow."""
 PROBE_DEFAULTS = {
     item.name: list(item.default) if isinstance(item.default, tuple) else item.default
     for item in fields(ProbeConfig)
@@ -102,7 +103,8 @@ def _fewshot(record: Record) -> Iterator[dict[str, Any]]:
     told = changed(config, FEWSHOT_DEFAULTS, "settings")
     target = next((name.partition(":")[2] for name in record.targets), config.get("target"))
     for found in record.metrics["results"]:
-        accuracy, half = share(found["accuracy"]), found.get("ci95")
+        accuracy, ci95 = share(found["accuracy"]), found.get("ci95")
+        half = ci95 if is_number(ci95) else None
         features = str(found["features"])
         yield {
             "target": target,
@@ -115,7 +117,7 @@ def _fewshot(record: Record) -> Iterator[dict[str, Any]]:
             "low": None if half is None else accuracy - half,
             "high": None if half is None else accuracy + half,
             "n": found.get("episodes"),
-            "classes": found.get("classes"),
+            "classes": classes if isinstance(classes := found.get("classes"), int) else None,
             "overlap": _overlap(record.metrics),
             "std": found.get("std"),
             "dim": found.get("dim"),
@@ -163,9 +165,14 @@ def _train(record: Record) -> Iterator[dict[str, Any]]:
     }
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value of a record is a number that can be reckoned with: finite, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
+
+
 def share(value: Any) -> float:
     """Raises `ValueError`: not a number in [0, 1]."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= 1:
+    if not is_number(value) or not 0 <= value <= 1:
         raise ValueError(f"accuracy {value!r} is no share")
     return float(value)
 

@@ -6,6 +6,7 @@ from html import escape
 from probe.report.answer import Answer, cost_text, number_text
 from probe.report.figure import Figure
 from probe.report.grouping import Line
+from probe.report.kinds import is_number
 from probe.report.layout import index_of
 from probe.report.layouts import LAYOUTS
 from probe.report.naming import brief
@@ -134,10 +135,10 @@ def paired(results: Sequence[Result]) -> str:
     for result in results:
         told = result.record.metrics.get("differences") if result.record.kind == "fewshot" else None
         for one in told if isinstance(told, list) else ():
-            if not isinstance(one, Mapping) or not isinstance(one.get("difference"), int | float):
+            if not isinstance(one, Mapping) or not is_number(one.get("difference")):
                 continue
             names = [str(one.get(name)) for name in ("a", "b", "on", "ways", "shots")]
-            half = f" ± {100 * one['ci95']:.1f}" if isinstance(one.get("ci95"), int | float) else ""
+            half = f" ± {100 * one['ci95']:.1f}" if is_number(one.get("ci95")) else ""
             found[str(result.values["dataset"]), *names] = [
                 ("", escape(f"{brief(names[1])} − {brief(names[0])}")),
                 ("features", escape(brief(names[2]))),

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from probe.report.kinds import READERS, plain, settings_of
+from probe.report.kinds import READERS, is_number, plain, settings_of
 from probe.report.naming import backbones_of
 from store.records import Record, read_records, tell_unchecked
 from store.root import Root
@@ -49,6 +49,12 @@ COLUMNS: dict[str, str] = {
 }
 """What a result has, for --by, --columns and --list; also config.X, metrics.X, seconds.X, versions.X of its record."""
 
+NUMBERS = (
+    "accuracy", "low", "high", "n", "classes", "std", "val", "optimism_gap", "top5", "mean_class_accuracy",
+    "worst_group_accuracy", "worst_group_n", "nll", "calibration_error", "weight_decay", "dim", "parameters", "flops",
+    "head_parameters", "seconds",
+)  # fmt: skip
+"""Columns that are reckoned with."""
 log = logging.getLogger("report")
 MOST_TOLD = 10
 COSTS = ("parameters", "flops")
@@ -114,11 +120,23 @@ def tell(url: str, skipped: Skipped) -> None:
 def results_of(record: Record, skipped: Skipped) -> list[Result]:
     try:
         rows = list(READERS[record.kind](record))
+        return [Result(_checked({**dict.fromkeys(COLUMNS), **_common(record), **row}), record) for row in rows]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         skipped.append((f"records/{record.kind}/{record.created}-{record.id}.json", f"no result of ours: {why}"))
         return []
-    return [Result({**dict.fromkeys(COLUMNS), **_common(record), **row}, record) for row in rows]
+
+
+def _checked(values: dict[str, Any]) -> dict[str, Any]:
+    """Columns of numbers hold numbers, None where one is not finite. Raises `ValueError`: something else."""
+    for name in NUMBERS:
+        value = values[name]
+        if value is None or is_number(value):
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{name} {value!r:.40} is no number")  # noqa: TRY004 -- of what was read, not a bug
+        values[name] = None
+    return values
 
 
 def _common(record: Record) -> dict[str, Any]:

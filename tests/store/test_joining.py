@@ -162,6 +162,26 @@ def test_ids_with_a_folder_before_them_or_backslashes(root, stored, file, tmp_pa
     assert read(root, "test").read()[:, 0].tolist() == [file.code[name] for name in stored["test"]]
 
 
+def test_ids_with_the_folder_of_their_split(root, tmp_path) -> None:
+    """Of `folder:PATH` the ids are below the split's folder, and the same ones in each."""
+    plain = ["ant/0.png", "ant/1.png", "bee/0.png"]
+    np.savez(tmp_path / "x.npz", features=np.ones((6, 2)), ids=plain * 2, split=["train"] * 3 + ["val"] * 3)
+    import_file(root, tmp_path / "x.npz", "toy", "a")
+    listed = {split: next(iter(root.list(f"samples/toy/{split}"))) for split in ("train", "val")}
+    write_listing(root, Listing("toy", "toy", "", listed, {"train": "train", "val": "Validation"}))
+    names = [f"{split}/{name}" for split in ("Validation", "train") for name in ("bee/0.png", "ant/0.png", "ant/1.png")]
+    for before in ("", "/data/toy/"):
+        np.savez(tmp_path / "x.npz", features=np.eye(6)[:, :5], paths=[before + name for name in names])
+        import_file(root, tmp_path / "x.npz", "toy", f"mine{len(before)}")
+        x = {split: read(root, split, f"mine{len(before)}").read() for split in ("train", "val")}
+        assert x["val"].argmax(axis=1).tolist() == [1, 2, 0]
+        assert x["train"].argmax(axis=1).tolist() == [4, 0, 3], "row 5 is all zeros"
+    np.savez(tmp_path / "x.npz", features=np.eye(3), paths=plain)
+    with pytest.raises(BadValue, match=r"'ant/0.png' is an id of several splits of toy: --split says which"):
+        import_file(root, tmp_path / "x.npz", "toy", "more")
+    import_file(root, tmp_path / "x.npz", "toy", "more", "val")
+
+
 def test_labels_of_the_file_and_of_the_store(root, stored, file) -> None:
     right = {name: i % 3 for ids in stored.values() for i, name in enumerate(ids)}
     import_file(root, file(labels=right), "toy", "by-number")

@@ -34,7 +34,15 @@ def test_our_networks_are_known(arch: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["efficientnet_b0", "resnet50", "convnext_atto", "swin_tiny_patch4_window7_224", "vit_tiny_patch16_224"]
+    "name",
+    [
+        "efficientnet_b0",
+        "resnet50",
+        "convnext_atto",
+        "swin_tiny_patch4_window7_224",
+        "vit_tiny_patch16_224",
+        "fasternet_t0",
+    ],
 )
 def test_timms_networks_are_known(name: str) -> None:
     timm = pytest.importorskip("timm")
