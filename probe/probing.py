@@ -140,6 +140,8 @@ def _open(
     }
     check_same_backbones(splits)
     check_source(root, config.dataset, {roles[role]: one.x for role, one in splits.items() if role not in elsewhere})
+    for role, dataset in elsewhere.items():
+        check_source(root, dataset, {roles[role]: splits[role].x})
     members = len(settings.weight_decay) * max(1, len(settings.lr)) * len(settings.seeds)
     if config.views == 1:
         return hold(splits, config.memory, config.solver, len(classes), members, settings.batch)
