@@ -22,6 +22,7 @@ from store.fingerprint import canonical_json
 from store.keys import user_path
 
 OURS = ("extract", "store", "probe", "fewshot")
+BINDINGS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign, ast.AugAssign)
 LIBRARIES = ("site-packages", "dist-packages")
 
 
@@ -81,8 +82,8 @@ class Part:
             for place, statement in enumerate(self.statements):
                 if place in self.seen:
                     continue
-                # what binds nothing may change what is used: LAYERS.append(3), register(Net)
-                touched = statement.binds or (statement.used & known)
+                # what does not just bind a name may change what is used: LAYERS.append(3), register(Net), a loop
+                touched = statement.binds | (set() if statement.binds_alone else statement.used & known)
                 if self.names is None or touched & {*self.names, "*"}:
                     self.seen.add(place)
                     grown = True
@@ -121,6 +122,7 @@ class Statement:
     def __init__(self, node: ast.stmt) -> None:
         self.node = node
         self.imports_only = isinstance(node, ast.Import | ast.ImportFrom)
+        self.binds_alone = self.imports_only or isinstance(node, BINDINGS)
         code = compile(ast.Module([node], []), "", "exec", dont_inherit=True)
         star = isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
         self.used = {str(i.argval) for inner in _codes(code) for i in dis.get_instructions(inner) if _is_global(i)}

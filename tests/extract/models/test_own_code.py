@@ -142,6 +142,33 @@ def test_every_way_to_import_it_counts(digest, line: str, call: str) -> None:
     assert digest(code, HELPERS.replace("import os", "import os  # a comment")) == digest(code)
 
 
+@pytest.mark.parametrize(
+    ("line", "counts"),
+    [
+        ("for depth in (1, {}): LAYERS.append(depth)", True),
+        ("if LAYERS: LAYERS.append({})", True),
+        ("LAYERS += [{}]", True),
+        ("Net.forward = lambda self, x: x * {}", True),
+        ("del LAYERS[{}:]", True),
+        ("unused = [LAYERS, {}]", False),
+        ("for depth in (1, {}): print(depth)", False),
+        ("def unused(layers=LAYERS, depth={}): return layers", False),
+    ],
+)
+def test_what_changes_a_thing_that_it_uses_counts(digest, line: str, counts: bool) -> None:
+    code = """
+    from torch import nn
+    LAYERS = [0]
+    class Net(nn.Module):
+        pass
+    LINE
+    def tuned():
+        return Net(len(LAYERS))
+    """
+    codes = {digest(code.replace("LINE", line.format(value))) for value in (2, 3)}
+    assert (len(codes) == 2) == counts
+
+
 def test_packages_and_names_that_cannot_be_followed(digest, tmp_path: Path) -> None:
     (tmp_path / "pack").mkdir()
     (tmp_path / "pack/__init__.py").touch()
