@@ -1,5 +1,7 @@
 """A file's rows go to the images that their ids name, in every split at once; what does not fit is refused by name."""
 
+import shlex
+
 import numpy as np
 import pytest
 
@@ -213,6 +215,17 @@ def test_the_advice_for_imported_features_is_to_import(root, stored, file) -> No
     ):
         read(root, "val")
     assert len(samples) == 6
+
+
+def test_other_features_under_the_same_name_are_told(root, stored, file, tmp_path, caplog, capsys) -> None:
+    import_file(root, file(), "toy", "mine", "val")
+    assert not caplog.text
+    with np.load(file()) as arrays:
+        np.savez(tmp_path / "y.npz", features=arrays["features"] + 1, ids=arrays["ids"])
+    import_file(root, tmp_path / "y.npz", "toy", "mine", "val")
+    advice = caplog.text.rpartition("to remove the old ones: python -m store ")[2]
+    assert main(shlex.split(advice)) == 0
+    assert read(root, "val").read()[0, 1] == 1, "one is left"
 
 
 def test_sizes_of_other_files_are_refused(root, stored, file) -> None:
