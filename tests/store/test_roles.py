@@ -185,7 +185,8 @@ def test_images_of_hugging_face_are_named_by_their_path(tmp_path) -> None:
     images = pa.array([{"bytes": b"\xff\xd8", "path": name} for name in PATHS])
     assert read_table(parquet(tmp_path, image=images, label=[0, 1] * 3)).ids == PATHS
     assert read_table(parquet(tmp_path, photo=images), ids="photo.path").ids == PATHS
-    nowhere = pa.array([{"bytes": b"\xff\xd8", "path": None}] * N)
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    nowhere = pa.array([{"bytes": b"\xff\xd8", "path": None}] * N, kind)
     with pytest.raises(BadValue, match=r"row 0 has no image.path; every image needs its id, or --ids none"):
         read_table(parquet(tmp_path, image=nowhere))
     assert read_table(parquet(tmp_path, image=nowhere), ids="none").numbered
