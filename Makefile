@@ -1,6 +1,7 @@
 # make demo: the whole flow on real images.  make test: the tests.  make check: what CI runs.
+# make test PYTHON=python3.14: in an environment of its own, .venv-python3.14.
 PYTHON ?= python3
-VENV ?= .venv
+VENV ?= .venv$(if $(filter file,$(origin PYTHON)),,-$(notdir $(PYTHON)))
 PY := $(VENV)/bin/python
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat
 

@@ -19,10 +19,9 @@ from probe.metrics import Predictions, predict, summarise
 from probe.roles import find_roles
 from probe.select import Choice, choose
 from probe.solvers import SOLVERS, Settings
-from probe.splits import Split, class_names, open_split
+from probe.splits import Split, check_same_backbones, check_trained, class_names, open_split
 from probe.sub import average, only_block, together
 from store.errors import BadValue
-from store.fingerprint import IMPORTED
 from store.head_networks import check_networks
 from store.heads import load_head
 from store.overlap import check_apart, kept_together
@@ -57,7 +56,7 @@ def probe(root: Root, config: ProbeConfig, features: str) -> list[dict[str, Any]
     splits, pairs = _open(root, config, settings, blocks, device)
     settings = replace(settings, pairs=pairs)
     classes = _classes(config, splits)
-    check_classes(splits, classes, config)
+    check_trained(splits, classes, config)
     _check_heads(config, settings, classes, splits["train"])
     overlap = check_apart({role: (one.x, one.rows) for role, one in splits.items()}, allowed=config.allow_duplicates)
     opened = time.monotonic()
@@ -140,6 +139,8 @@ def _open(
     }
     check_same_backbones(splits)
     check_source(root, config.dataset, {roles[role]: one.x for role, one in splits.items() if role not in elsewhere})
+    for role, dataset in elsewhere.items():
+        check_source(root, dataset, {roles[role]: splits[role].x})
     members = len(settings.weight_decay) * max(1, len(settings.lr)) * len(settings.seeds)
     if config.views == 1:
         return hold(splits, config.memory, config.solver, len(classes), members, settings.batch)
@@ -159,23 +160,6 @@ def _classes(config: ProbeConfig, splits: Mapping[str, Split]) -> tuple[str, ...
     return class_names([splits[role].target for role in roles])
 
 
-def check_same_backbones(splits: Mapping[str, Split]) -> None:
-    """Raise `BadValue` where a backbone's weights differ between splits: one name, two networks.
-
-    Of imported features no weights are known: each split comes from a file of its own.
-    """
-    train = splits["train"].x.parts
-    for role, split in splits.items():
-        for one, other in zip(train, split.x.parts, strict=True):
-            a, b = one.manifest, other.manifest
-            imported = IMPORTED in (a.parts["architecture"], b.parts["architecture"])
-            if not imported and a.parts["weights"] != b.parts["weights"]:
-                raise BadValue(
-                    f"{a.backbone}: {a.dataset}/{a.split} and {b.dataset}/{b.split} ({role}) are of different weights; "
-                    "name one by its fingerprint (a@3f9c), or extract them with the same"
-                )
-
-
 def _check_heads(config: ProbeConfig, settings: Settings, classes: tuple[str, ...], train: Split) -> None:
     """Raise `BadValue` unless the heads to average are linear, for these classes, and of these networks."""
     sets = [part.manifest for part in train.x.parts]
@@ -193,26 +177,6 @@ def _check_heads(config: ProbeConfig, settings: Settings, classes: tuple[str, ..
         for name, head, size in zip(config.average, settings.average, sizes, strict=True):
             check_networks(f"--average {name}", head.info, sets[:size])
             sets = sets[size:]
-
-
-def check_classes(splits: Mapping[str, Split], classes: tuple[str, ...], config: ProbeConfig) -> None:
-    """Raise `BadValue` where heads of `train` could say nothing about `test`; warn of classes that it has none of."""
-    present = np.unique(splits["train"].data.labels)
-    if len(present) < 2:
-        raise BadValue(
-            f"{config.dataset}/{config.train}: every {config.target} is {classes[present[0]]!r}; "
-            "a head needs at least two classes: choose another --target"
-        )
-    if "test" in splits and not np.isin(splits["test"].data.labels, present).any():
-        store = f" --store {config.store}" if config.store else ""
-        raise BadValue(
-            f"no class of {config.dataset}/{config.test} has a training sample in {config.train}, so no head could "
-            f"find it; for new classes: python -m fewshot --features {','.join(splits['train'].x.names)} "
-            f"--dataset {config.dataset} --target {config.target}{store}"
-        )
-    if len(present) < len(classes):
-        log.warning("%d of %d classes have no training sample in %s: heads trained on it never choose them",
-                    len(classes) - len(present), len(classes), config.train)  # fmt: skip
 
 
 def _units(splits: Mapping[str, Split]) -> np.ndarray | None:

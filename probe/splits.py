@@ -1,7 +1,7 @@
 """Open the splits of one dataset as Data, with one list of classes for all."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from probe.features import Block, column_ranges, open_blocks
 from probe.prepare import Prepare, fit_prepare
 from store.concat import Concat
 from store.errors import BadValue
+from store.fingerprint import IMPORTED
 from store.root import Root
 from store.samples import Targets
 from store.target_kinds import check_classes
@@ -98,3 +99,40 @@ def fitted(data: Data, blocks: list[Block]) -> Data:
 
     names, recipes = [block.name for block in blocks], [block.steps for block in blocks]
     return data.prepared_by(fit_prepare(widths, names, recipes, chunks, ranks.add, data.device))
+
+
+def check_same_backbones(splits: Mapping[str, Split]) -> None:
+    """Raise `BadValue` where a backbone's weights differ between splits: one name, two networks.
+
+    Of imported features no weights are known: each split comes from a file of its own.
+    """
+    train = splits["train"].x.parts
+    for role, split in splits.items():
+        for one, other in zip(train, split.x.parts, strict=True):
+            a, b = one.manifest, other.manifest
+            imported = IMPORTED in (a.parts["architecture"], b.parts["architecture"])
+            if not imported and a.parts["weights"] != b.parts["weights"]:
+                raise BadValue(
+                    f"{a.backbone}: {a.dataset}/{a.split} and {b.dataset}/{b.split} ({role}) are of different weights; "
+                    "name one by its fingerprint (a@3f9c), or extract them with the same"
+                )
+
+
+def check_trained(splits: Mapping[str, Split], classes: tuple[str, ...], config: ProbeConfig) -> None:
+    """Raise `BadValue` where heads of `train` could say nothing about `test`; warn of classes that it has none of."""
+    present = np.unique(splits["train"].data.labels)
+    if len(present) < 2:
+        raise BadValue(
+            f"{config.dataset}/{config.train}: every {config.target} is {classes[present[0]]!r}; "
+            "a head needs at least two classes: choose another --target"
+        )
+    if "test" in splits and not np.isin(splits["test"].data.labels, present).any():
+        store = f" --store {config.store}" if config.store else ""
+        raise BadValue(
+            f"no class of {config.dataset}/{config.test} has a training sample in {config.train}, so no head could "
+            f"find it; for new classes: python -m fewshot --features {','.join(splits['train'].x.names)} "
+            f"--dataset {config.dataset} --target {config.target}{store}"
+        )
+    if len(present) < len(classes):
+        log.warning("%d of %d classes have no training sample in %s: heads trained on it never choose them",
+                    len(classes) - len(present), len(classes), config.train)  # fmt: skip

@@ -1,4 +1,4 @@
-"""The backends: modules with the same three functions, `create`, `open_blocks` and `publish`."""
+"""The backends: modules with the same functions, `create`, `open_blocks`, `publish` and `wrongly_published`."""
 
 from types import ModuleType
 

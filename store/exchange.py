@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from store.inventory import find_sets
 from store.joining import Part, parts
 from store.keys import FeatureKey, check_name, dataset_name, to_folder
 from store.listing import adopt
+from store.opening import remove_command
 from store.roles import Table, read_table
 from store.root import Root, check_room
 from store.runtime import Progress
@@ -87,7 +88,7 @@ def import_file(
         samples = _with_targets(root, part, table, relabel=options.relabel)
         block = _blocks(table, x, part, dtype, options)
         planned.append(_Plan(part, samples, block, _contents(root, part, table), _fingerprint(block, part, dtype)))
-    _check_once(root, dataset, {one.part.samples.split: one.fingerprint for one in planned if not one.part.stored})
+    _check_once(root, dataset, backbone, planned)
     made = [_write(root, path, backbone, one, dim, options) for one in planned]
     adopt(root, dataset, {part.samples.split: part.samples.id for part in found if not part.stored})
     return made
@@ -109,16 +110,23 @@ def _fingerprint(block: Block, part: Part, dtype: str) -> Fingerprint:
     )
 
 
-def _check_once(root: Root, dataset: str, made: Mapping[str, Fingerprint]) -> None:
-    """Raise `BadValue` where the features of a new split are another split's already."""
+def _check_once(root: Root, dataset: str, backbone: str, planned: Sequence[_Plan]) -> None:
+    """Raise `BadValue` where the features of a new split are another split's; warn of a set of the same name."""
     for found in find_sets(root, dataset=dataset):
-        for split, fingerprint in made.items():
-            weights = found.manifest.parts["weights"] if found.manifest else ""
-            if found.key.split != split and weights == fingerprint.weights:
+        for plan in planned if found.manifest else ():
+            split, weights = plan.samples.split, found.manifest.parts["weights"] if found.manifest else ""
+            if not plan.part.stored and found.key.split != split and weights == plan.fingerprint.weights:
                 raise BadValue(
                     f"these very features are in the store already, as {found.name}: one file is never two splits. "
-                    f"If {split} is right, remove those: python -m store rm {found.name}"
+                    f"If {split} is right, remove those: {remove_command(root, found.name)}"
                 )
+            same_name = found.key == FeatureKey(dataset, split, backbone) and found.fingerprint != plan.fingerprint.hex
+            if same_name and found.manifest and found.manifest.samples == plan.samples.id:
+                log.warning(
+                    "%s has other features of these images already: commands will ask which is meant, %s or %s@%s; to "
+                    "remove the old ones: %s", found.key, found.name.rpartition("/")[2], backbone,
+                    plan.fingerprint.hex[:8], remove_command(root, found.name),
+                )  # fmt: skip
 
 
 def _write(root: Root, path: Path, backbone: str, plan: _Plan, dim: int, options: ImportOptions) -> FeatureSet:

@@ -32,7 +32,7 @@ def hdf5_columns(path: Path) -> dict[str, Column]:
     """The arrays of an HDF5 file."""
     import h5py
 
-    _try(path)
+    check_readable(path)
     file = h5py.File(path, "r")  # stays open as long as its datasets are used
     columns: dict[str, Column] = {}
     for name in file:
@@ -45,7 +45,7 @@ def hdf5_columns(path: Path) -> dict[str, Column]:
     return columns
 
 
-def _try(path: Path) -> None:
+def check_readable(path: Path) -> None:
     """Raise `BadValue` where the HDF5 library never comes back from a damaged file, or dies of it."""
     seconds = SECONDS + path.stat().st_size / 1e7
     try:

@@ -92,8 +92,12 @@ def wrongly_published(root: Root, folder: str) -> str:
     """What is wrong with x.h5, which only other programs read; empty: nothing."""
     import h5py
 
-    blocks = open_blocks(root, f"{folder}/x")
+    from store.foreign_hdf5 import check_readable
+
+    blocks, path = open_blocks(root, f"{folder}/x"), root.path(f"{folder}/x.h5")
     try:
+        if path is not None and path.is_file():
+            check_readable(path)  # the library may hang or die of what is damaged
         with h5py.File(io.BytesIO(root.get(f"{folder}/x.h5")), "r") as file:
             data = file["features"]
             shown = [(one.vspace.get_select_bounds(), one.file_name, one.dset_name) for one in data.virtual_sources()]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from store.errors import BadValue
+from store.id_forms import matching_forms
 from store.inventory import find_sets
 from store.keys import check_name, dataset_name
 from store.listing import is_retired, read_listing
@@ -60,9 +61,12 @@ def parts(root: Root, source: str, split: str | None, table: Table, *, partial: 
             "array `ids`, name their column by --ids, or give another --dataset"
         )
     if asked:  # splits of an imported dataset that are still to come; what was extracted has those that it has
-        to_come = own.keys() - stored.keys() if split is None and read_listing(root, dataset) is None else set[str]()
+        listing = read_listing(root, dataset)
+        to_come = own.keys() - stored.keys() if split is None and listing is None else set[str]()
         fresh = {name: rows for name, rows in own.items() if name in to_come}
-        return [*_joined(dataset, asked, stored, table, partial, fresh), *_new(dataset, fresh, stored, table)]
+        folders = listing.folders if listing else {}
+        joined = _joined(dataset, asked, stored, table, partial, fresh, folders)
+        return [*joined, *_new(dataset, fresh, stored, table)]
     if not stored and place(source):
         unknown = (
             f"the store does not know the images of {source} yet: python -m extract --backbone pixels --dataset "
@@ -111,28 +115,26 @@ def _places(table: Table) -> Mapping[tuple[str, str], int]:
 
 def _joined(
     dataset: str, asked: Mapping[str, Samples], stored: Mapping[str, Samples], table: Table, partial: bool,
-    fresh: Mapping[str, np.ndarray],
+    fresh: Mapping[str, np.ndarray], folders: Mapping[str, str],
 ) -> list[Part]:  # fmt: skip
     """The rows of each split that is asked for. Rows of another stored split are left out, and told."""
-    places = _places(table)
-    ids = _as_stored(table.ids, stored)
-    if ids is not table.ids:
-        places = {(split, ids[row]): row for (split, _), row in places.items()}
+    ids, names = matching_forms(table.ids, stored, folders)
+    places = {(split, ids[row]): row for (split, _), row in _places(table).items()}
     by_split = ("", ids[0]) not in places
     found, used = list[Part](), np.zeros(len(table), np.int64)
     for split, samples in stored.items():
         key = split if by_split else ""
-        rows = np.array([places.get((key, name), -1) for name in samples.ids], np.int64)
+        rows = np.array([places.get((key, name), -1) for name in names[split]], np.int64)
         used[rows[rows >= 0]] += 1
         if split in asked and (rows >= 0).any():
             targets = {name: _take(column, rows) for name, column in table.targets.items()}
             found.append(Part(samples, rows, targets, stored=True))
         elif split in asked and not partial:
             found.append(Part(samples, rows, {}, stored=True))
-    if len(asked) > 1 and used.max() > 1 and all(name.isdecimal() for name in table.ids):
-        twice = repr(table.ids[int(used.argmax())])
+    if len(asked) > 1 and used.max() > 1:
         raise BadValue(
-            f"{table.path}: {twice} is an id of several splits of {dataset}: --split says which this file is of"
+            f"{table.path}: {ids[int(used.argmax())]!r} is an id of several splits of {dataset}: --split says which "
+            "this file is of, or save ids with the folder of the split before them"
         )
     surplus = np.setdiff1d(np.flatnonzero(used == 0), np.concatenate([np.arange(0), *fresh.values()]))
     _refuse(dataset, found, table, surplus, partial, list(fresh))
@@ -178,21 +180,6 @@ def _first(names: Sequence[str]) -> str:
 
 def _other_ids(table: Table) -> str:
     return f"; if another column has the ids: --ids {' or '.join(table.others[:3])}" if table.others else ""
-
-
-def _as_stored(ids: Sequence[str], stored: Mapping[str, Samples]) -> Sequence[str]:
-    """Where no id is known as it stands: without blanks around it, / for backslashes, less a folder that all are in."""
-    known = {name for samples in stored.values() for name in samples.ids}
-    if not known.isdisjoint(ids):
-        return ids
-    plain = [name.strip().replace("\\", "/").removeprefix("./") for name in ids]
-    parts = plain[0].split("/")
-    for cut in range(len(parts)):
-        above = "".join(f"{part}/" for part in parts[:cut])
-        if plain[0][len(above) :] in known and all(name.startswith(above) for name in plain):
-            log.info("ids are taken as %r, not as %r", plain[0][len(above) :], ids[0])
-            return [name[len(above) :] for name in plain]
-    return ids
 
 
 def _check_sizes(part: Part, table: Table) -> None:

@@ -157,3 +157,16 @@ def test_a_split_whose_features_are_gone_is_missed(world: World, caplog: pytest.
     world.call(store.cli, "rm", "val/pixels", "--yes")
     assert "fifth of train" in world.probe()["selection"]
     assert "has a split val, but no features of it are stored: it is not used" in caplog.text
+
+
+def test_another_test_dataset_is_compared_too(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = World(tmp_path / "other", capsys)
+    other.store = world.store
+    for one in (world, other):
+        one.split("train", 5)
+        one.split("test", 5)
+        one.extract()
+    assert world.probe("--test-dataset", other.source)["num_samples"] == 15
+    other.noise("test/a/later.bmp")
+    with pytest.raises(SamplesMismatch, match=f"{other.source} has other files"):
+        world.probe("--test-dataset", other.source)

@@ -117,7 +117,8 @@ def _paths(path: Path, lines: Sequence[int], files: Sequence[str]) -> list[str]:
         try:
             plain = check_inside(file, top)
         except BadValue as error:
-            raise BadValue(f"{path}, line {line}: {error}") from error
+            more = "; put the list into a folder that they are all below" if file.startswith("/") else ""
+            raise BadValue(f"{path}, line {line}: {error}{more}") from error
         if (first := seen.setdefault(plain, line)) != line:
             raise BadValue(f"{path}, line {line}: {file!r} is in line {first} already")
         found.append(file)

@@ -27,7 +27,13 @@ SUFFIXES = frozenset(
     }
 )
 """Files that count as images."""
-UNREAD = frozenset({".heic", ".heif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".svg", ".psd", ".dcm"})
+UNREAD = frozenset(
+    {
+        *(".heic", ".heif", ".hif", ".jxl", ".j2k", ".jpx", ".tga", ".ico", ".icns", ".pbm", ".pnm", ".pfm", ".exr"),
+        *(".hdr", ".dds", ".psd", ".svg", ".eps", ".ai", ".wmf", ".emf", ".dng", ".cr2", ".cr3", ".nef", ".arw"),
+        *(".orf", ".rw2", ".raf", ".raw", ".dcm", ".svs", ".ndpi", ".mrxs", ".nii"),
+    }
+)
 """Files that are pictures too, but that nothing here reads: they are left out, with a warning."""
 
 

@@ -22,6 +22,7 @@ from store.fingerprint import canonical_json
 from store.keys import user_path
 
 OURS = ("extract", "store", "probe", "fewshot")
+BINDINGS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign, ast.AugAssign)
 LIBRARIES = ("site-packages", "dist-packages")
 
 
@@ -32,8 +33,14 @@ def split_path(name: str) -> tuple[Path | None, str]:
     return (user_path(folder or slash) if slash else None), f"{module.removesuffix('.py')}:{function}"
 
 
-def digest_of(module: str, file: Path, function: str) -> tuple[str, list[Path]]:
-    """16 hex digits over the code that `function` of the module in `file` uses; and the files that it lies in."""
+def digest_of(module: str, file: Path, function: str) -> str:
+    """16 hex digits over the code that `function` of the module in `file` uses."""
+    code = [part.plain() for part in sorted(parts_of(module, file, function), key=lambda part: part.module)]
+    return hashlib.sha256(canonical_json(code).encode()).hexdigest()[:16]
+
+
+def parts_of(module: str, file: Path, function: str) -> "list[Part]":
+    """The files that it lies in, and what of each is used."""
     parts: dict[Path, Part] = {file: Part(file, module, {function})}
     if not any(function in part.binds for part in parts[file].statements):
         parts[file].names = None  # it is made in a way that cannot be read
@@ -44,8 +51,7 @@ def digest_of(module: str, file: Path, function: str) -> tuple[str, list[Path]]:
             for path, name, names in part.uses():
                 other = parts.setdefault(path, Part(path, name, set()))
                 grown |= other.want(names)
-    code = [part.plain() for _, part in sorted(parts.items(), key=lambda item: item[1].module)]
-    return hashlib.sha256(canonical_json(code).encode()).hexdigest()[:16], list(parts)
+    return list(parts.values())
 
 
 @dataclass
@@ -81,8 +87,8 @@ class Part:
             for place, statement in enumerate(self.statements):
                 if place in self.seen:
                     continue
-                # what binds nothing may change what is used: LAYERS.append(3), register(Net)
-                touched = statement.binds or (statement.used & known)
+                # what does not just bind a name may change what is used: LAYERS.append(3), register(Net), a loop
+                touched = statement.binds | (set() if statement.binds_alone else statement.used & known)
                 if self.names is None or touched & {*self.names, "*"}:
                     self.seen.add(place)
                     grown = True
@@ -121,6 +127,7 @@ class Statement:
     def __init__(self, node: ast.stmt) -> None:
         self.node = node
         self.imports_only = isinstance(node, ast.Import | ast.ImportFrom)
+        self.binds_alone = self.imports_only or isinstance(node, BINDINGS)
         code = compile(ast.Module([node], []), "", "exec", dont_inherit=True)
         star = isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
         self.used = {str(i.argval) for inner in _codes(code) for i in dis.get_instructions(inner) if _is_global(i)}

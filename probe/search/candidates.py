@@ -11,12 +11,11 @@ from probe.data import Streamed
 from probe.features import Block, column_ranges
 from probe.folds import held_fifth, stratified
 from probe.keep import cost
-from probe.probing import check_classes, check_same_backbones
 from probe.roles import find_roles
 from probe.search.grams import Grams, Rows
 from probe.search.normal import Source, assemble
 from probe.search.scores import Scored
-from probe.splits import Split, class_names, open_split
+from probe.splits import Split, check_same_backbones, check_trained, class_names, open_split
 from store.errors import BadValue
 from store.overlap import check_apart, kept_together
 from store.root import Root
@@ -70,7 +69,7 @@ def open_candidates(
     first = [open_split(root, config, split, blocks, None, device) for split in roles.values()]
     classes = class_names([split.target for split in first])
     splits = {role: open_split(root, config, split, blocks, classes, device) for role, split in roles.items()}
-    check_classes(splits, classes, config)
+    check_trained(splits, classes, config)
     check_same_backbones(splits)
     check_source(root, config.dataset, {roles[role]: one.x for role, one in splits.items()})
     overlap = check_apart({role: (one.x, one.rows) for role, one in splits.items()}, allowed=config.allow_duplicates)

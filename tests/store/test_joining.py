@@ -1,5 +1,7 @@
 """A file's rows go to the images that their ids name, in every split at once; what does not fit is refused by name."""
 
+import shlex
+
 import numpy as np
 import pytest
 
@@ -162,6 +164,26 @@ def test_ids_with_a_folder_before_them_or_backslashes(root, stored, file, tmp_pa
     assert read(root, "test").read()[:, 0].tolist() == [file.code[name] for name in stored["test"]]
 
 
+def test_ids_with_the_folder_of_their_split(root, tmp_path) -> None:
+    """Of `folder:PATH` the ids are below the split's folder, and the same ones in each."""
+    plain = ["ant/0.png", "ant/1.png", "bee/0.png"]
+    np.savez(tmp_path / "x.npz", features=np.ones((6, 2)), ids=plain * 2, split=["train"] * 3 + ["val"] * 3)
+    import_file(root, tmp_path / "x.npz", "toy", "a")
+    listed = {split: next(iter(root.list(f"samples/toy/{split}"))) for split in ("train", "val")}
+    write_listing(root, Listing("toy", "toy", "", listed, {"train": "train", "val": "Validation"}))
+    names = [f"{split}/{name}" for split in ("Validation", "train") for name in ("bee/0.png", "ant/0.png", "ant/1.png")]
+    for before in ("", "/data/toy/"):
+        np.savez(tmp_path / "x.npz", features=np.eye(6)[:, :5], paths=[before + name for name in names])
+        import_file(root, tmp_path / "x.npz", "toy", f"mine{len(before)}")
+        x = {split: read(root, split, f"mine{len(before)}").read() for split in ("train", "val")}
+        assert x["val"].argmax(axis=1).tolist() == [1, 2, 0]
+        assert x["train"].argmax(axis=1).tolist() == [4, 0, 3], "row 5 is all zeros"
+    np.savez(tmp_path / "x.npz", features=np.eye(3), paths=plain)
+    with pytest.raises(BadValue, match=r"'ant/0.png' is an id of several splits of toy: --split says which"):
+        import_file(root, tmp_path / "x.npz", "toy", "more")
+    import_file(root, tmp_path / "x.npz", "toy", "more", "val")
+
+
 def test_labels_of_the_file_and_of_the_store(root, stored, file) -> None:
     right = {name: i % 3 for ids in stored.values() for i, name in enumerate(ids)}
     import_file(root, file(labels=right), "toy", "by-number")
@@ -193,6 +215,17 @@ def test_the_advice_for_imported_features_is_to_import(root, stored, file) -> No
     ):
         read(root, "val")
     assert len(samples) == 6
+
+
+def test_other_features_under_the_same_name_are_told(root, stored, file, tmp_path, caplog, capsys) -> None:
+    import_file(root, file(), "toy", "mine", "val")
+    assert not caplog.text
+    with np.load(file()) as arrays:
+        np.savez(tmp_path / "y.npz", features=arrays["features"] + 1, ids=arrays["ids"])
+    import_file(root, tmp_path / "y.npz", "toy", "mine", "val")
+    advice = caplog.text.rpartition("to remove the old ones: python -m store ")[2]
+    assert main(shlex.split(advice)) == 0
+    assert read(root, "val").read()[0, 1] == 1, "one is left"
 
 
 def test_sizes_of_other_files_are_refused(root, stored, file) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from extract.models.own_code import digest_of, split_path
+from extract.models.own_code import digest_of, parts_of, split_path
 
 CODE = """
     \"\"\"Nets.\"\"\"
@@ -60,7 +60,7 @@ def digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def made(code: str = CODE, helpers: str = HELPERS, function: str = "tuned") -> str:
         (tmp_path / "mynets.py").write_text(textwrap.dedent(code))
         (tmp_path / "helpers.py").write_text(textwrap.dedent(helpers))
-        return digest_of("mynets", tmp_path / "mynets.py", function)[0]
+        return digest_of("mynets", tmp_path / "mynets.py", function)
 
     return made
 
@@ -110,6 +110,10 @@ def test_what_it_uses_counts(digest, old: str, new: str) -> None:
     assert digest(CODE.replace(old, new)) != digest()
 
 
+def test_the_hash_is_the_same_on_every_python(digest) -> None:
+    assert digest() == "3c736df2d3ec2a01"  # as 3.10 to 3.13 have it
+
+
 def test_another_file_counts_as_far_as_it_is_used(digest) -> None:
     whole = digest()
     for old, new in (("0.1", "0.2"), ("LeakyReLU", "ELU")):
@@ -138,6 +142,33 @@ def test_every_way_to_import_it_counts(digest, line: str, call: str) -> None:
     assert digest(code, HELPERS.replace("import os", "import os  # a comment")) == digest(code)
 
 
+@pytest.mark.parametrize(
+    ("line", "counts"),
+    [
+        ("for depth in (1, {}): LAYERS.append(depth)", True),
+        ("if LAYERS: LAYERS.append({})", True),
+        ("LAYERS += [{}]", True),
+        ("Net.forward = lambda self, x: x * {}", True),
+        ("del LAYERS[{}:]", True),
+        ("unused = [LAYERS, {}]", False),
+        ("for depth in (1, {}): print(depth)", False),
+        ("def unused(layers=LAYERS, depth={}): return layers", False),
+    ],
+)
+def test_what_changes_a_thing_that_it_uses_counts(digest, line: str, counts: bool) -> None:
+    code = """
+    from torch import nn
+    LAYERS = [0]
+    class Net(nn.Module):
+        pass
+    LINE
+    def tuned():
+        return Net(len(LAYERS))
+    """
+    codes = {digest(code.replace("LINE", line.format(value))) for value in (2, 3)}
+    assert (len(codes) == 2) == counts
+
+
 def test_packages_and_names_that_cannot_be_followed(digest, tmp_path: Path) -> None:
     (tmp_path / "pack").mkdir()
     (tmp_path / "pack/__init__.py").touch()
@@ -145,17 +176,14 @@ def test_packages_and_names_that_cannot_be_followed(digest, tmp_path: Path) -> N
     digests = set()
     for value in (1, 2):
         (tmp_path / "pack/b.py").write_text(f"def f():\n    return {value}\n")
-        digests.add(digest_of("pack.a", tmp_path / "pack/a.py", "tuned")[0])
+        digests.add(digest_of("pack.a", tmp_path / "pack/a.py", "tuned"))
     assert len(digests) == 2
     made = "globals()['tuned'] = lambda: {}\nX = {}\n"
     assert digest(made.format(1, 2)) != digest(made.format(1, 3))  # all of it, then
 
 
 def test_libraries_count_by_their_names_alone(digest) -> None:
-    file = Path(textwrap.__file__)
-    code, files = digest_of("textwrap", file, "dedent")
-    assert files == [file]
-    assert len(code) == 16
+    assert [part.file.name for part in parts_of("textwrap", Path(textwrap.__file__), "dedent")] == ["textwrap.py"]
 
 
 def test_a_folder_may_stand_before_the_module() -> None:
