@@ -18,13 +18,11 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from extract.models.own_code import digest_of, is_local, module_file, split_path
+from extract.models.own_code import OURS, digest_of, is_local, module_file, split_path
 from store.errors import BadValue, UnknownName, UserError
 
-_brought: set[str] = set()
-"""Modules that came with users' ones; those of another folder, or of before an edit, must not be taken for new."""
-_stamps: dict[Path, tuple[ModuleType, dict[Path, tuple[int, int]]]] = {}
-"""File -> its module, and the state of every file that it was made of."""
+_brought: dict[str, tuple[int, int]] = {}
+"""Modules that users' ones brought along, themselves too, and the state of their files at that time."""
 
 
 def build_own(arch: str) -> tuple[nn.Module, str]:
@@ -37,26 +35,25 @@ def build_own(arch: str) -> tuple[nn.Module, str]:
     if folder is not None and _file(folder, module) is None:
         raise BadValue(f"backbone {arch!r}: there is no {module.replace('.', '/')}.py in {folder}")
     with _first_on_path(folder or Path.cwd()) as here:
+        _forget_stale(here)
         before = set(sys.modules)
         try:
             found = _module(here, module, arch)
             build: Any = getattr(found, function, None)
             if not callable(build):
                 known = [name for name, value in vars(found).items() if callable(value) and not name.startswith("_")]
-                raise UnknownName(f"function of {module}", function, known, f"it is looked for in {found.__file__}")
+                place = getattr(found, "__file__", None) or "Python itself"
+                raise UnknownName(f"function of {module}", function, known, f"it is looked for in {place}")
             with running(f"{name}()"):
                 net = build()
         finally:
-            _brought.update(set(sys.modules) - before)
+            _brought.update({name: _stamp(name) for name in set(sys.modules) - before if _is_users(name)})
         if not isinstance(net, nn.Module):
             raise BadValue(f"{name}() gave {type(net).__name__}, not a torch.nn.Module")
         if lazy := [key for key, value in net.state_dict().items() if is_lazy(value)]:
             raise BadValue(f"{name}() gave a network whose {lazy[0]} has no shape yet: run it once before returning it")
-        code, files = "", list[Path]()
-        if (file := getattr(found, "__file__", None)) and file.endswith(".py"):
-            code, files = digest_of(module, Path(file), function)
-            users = [module_file(name) for name in _brought if _is_users(name)]
-            _stamps[Path(file)] = (found, {path: _stamp(path) for path in (*files, *users) if path})
+        file = getattr(found, "__file__", None) or ""
+        code = digest_of(module, Path(file), function) if file.endswith(".py") else ""
         with running(f"{name}(): writing its TorchScript"):
             scripts = list(_scripts(net))
     return net, " ".join([name, code, *scripts]).rstrip()
@@ -82,17 +79,10 @@ def _first_on_path(folder: Path) -> Iterator[Path]:
 def _module(here: Path, module: str, arch: str) -> ModuleType:
     """The module, as its files are now."""
     file = _file(here, module)
-    if file in _stamps:
-        made, stamps = _stamps[file]
-        same = all(_stamp(path) == stamp for path, stamp in stamps.items())
-        if same and sys.modules.get(made.__name__) is made:
-            return made
-    for name in [name for name in _brought if _is_users(name)]:
-        sys.modules.pop(name, None)
     try:
         with running(f"backbone {arch!r}: import {module}"):
             loaded = sys.modules.get(module)
-            if file is None or loaded is None or "." in module:
+            if file is None or loaded is None or module in _brought or "." in module:
                 return importlib.import_module(module)
             spec = importlib.util.spec_from_file_location(f"own_{module}", file)  # another one has its name
             assert spec is not None
@@ -114,14 +104,25 @@ def _file(folder: Path, module: str) -> Path | None:
 
 
 def _is_users(name: str) -> bool:
-    file = module_file(name) if name in sys.modules else None
-    return file is not None and is_local(file)
+    file = module_file(name)
+    return file is not None and is_local(file) and name.partition(".")[0] not in OURS
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _forget_stale(here: Path) -> None:
+    """Forget users' modules where one was edited since, or another of its name lies where it is now looked for."""
+    for name in [name for name in _brought if name in sys.modules]:
+        file, there = module_file(name), _file(here, name)
+        if _stamp(name) != _brought[name] or (there is not None and (file is None or there != file.resolve())):
+            for old in _brought:
+                sys.modules.pop(old, None)
+            _brought.clear()
+            return
+
+
+def _stamp(name: str) -> tuple[int, int]:
     try:
-        status = path.stat()
-    except OSError:
+        status = Path(sys.modules[name].__file__ or "").stat()
+    except (OSError, AttributeError):
         return 0, 0
     return status.st_mtime_ns, status.st_size
 

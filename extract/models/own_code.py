@@ -33,8 +33,14 @@ def split_path(name: str) -> tuple[Path | None, str]:
     return (user_path(folder or slash) if slash else None), f"{module.removesuffix('.py')}:{function}"
 
 
-def digest_of(module: str, file: Path, function: str) -> tuple[str, list[Path]]:
-    """16 hex digits over the code that `function` of the module in `file` uses; and the files that it lies in."""
+def digest_of(module: str, file: Path, function: str) -> str:
+    """16 hex digits over the code that `function` of the module in `file` uses."""
+    code = [part.plain() for part in sorted(parts_of(module, file, function), key=lambda part: part.module)]
+    return hashlib.sha256(canonical_json(code).encode()).hexdigest()[:16]
+
+
+def parts_of(module: str, file: Path, function: str) -> "list[Part]":
+    """The files that it lies in, and what of each is used."""
     parts: dict[Path, Part] = {file: Part(file, module, {function})}
     if not any(function in part.binds for part in parts[file].statements):
         parts[file].names = None  # it is made in a way that cannot be read
@@ -45,8 +51,7 @@ def digest_of(module: str, file: Path, function: str) -> tuple[str, list[Path]]:
             for path, name, names in part.uses():
                 other = parts.setdefault(path, Part(path, name, set()))
                 grown |= other.want(names)
-    code = [part.plain() for _, part in sorted(parts.items(), key=lambda item: item[1].module)]
-    return hashlib.sha256(canonical_json(code).encode()).hexdigest()[:16], list(parts)
+    return list(parts.values())
 
 
 @dataclass

@@ -16,7 +16,7 @@ from extract.extractor import networks
 from extract.forward.taps import split_name
 from extract.images.recipes import Recipe, recipe_text
 from extract.loading import load
-from store.errors import BadValue
+from store.errors import BadValue, UnknownName
 
 
 @pytest.fixture(autouse=True)
@@ -24,13 +24,16 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """`own(text, path)`: a file below the working directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    before = dict(sys.modules)
 
     def made(text: str, path: str = "mynets.py") -> None:
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(textwrap.dedent(text))
 
-    return made
+    yield made
+    for name in sys.modules.keys() - before.keys():
+        if (file := getattr(sys.modules[name], "__file__", None)) and tmp_path in Path(file).parents:
+            del sys.modules[name]
 
 
 NET = """
@@ -81,6 +84,22 @@ def test_no_other_module_of_its_name_stands_in_its_way(own, name: str) -> None:
     own(NET.format(5), f"{name}.py")
     assert load(f"{name}:tuned").dim == 5
     assert before is None or sys.modules[name] is before
+
+
+def test_our_own_modules_are_not_taken_for_the_users(own) -> None:
+    own(NET.format(5).replace("return", "import extract.claims, store.braces\n        return"))
+    for name in ("extract.claims", "store.braces"):
+        sys.modules.pop(name, None)
+    load("mynets:tuned")
+    ours = [sys.modules[name] for name in ("extract.claims", "store.braces")]
+    own(NET.format(6))
+    assert load("mynets:tuned").dim == 6
+    assert [sys.modules[name] for name in ("extract.claims", "store.braces")] == ours
+
+
+def test_a_module_of_python_itself_has_no_such_function() -> None:
+    with pytest.raises(UnknownName, match=r"unknown function of sys 'tuned'.*in Python itself"):
+        load("sys:tuned")
 
 
 def test_the_users_folder_does_not_stand_before_libraries_afterwards(own) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from extract.models.own_code import digest_of, split_path
+from extract.models.own_code import digest_of, parts_of, split_path
 
 CODE = """
     \"\"\"Nets.\"\"\"
@@ -60,7 +60,7 @@ def digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def made(code: str = CODE, helpers: str = HELPERS, function: str = "tuned") -> str:
         (tmp_path / "mynets.py").write_text(textwrap.dedent(code))
         (tmp_path / "helpers.py").write_text(textwrap.dedent(helpers))
-        return digest_of("mynets", tmp_path / "mynets.py", function)[0]
+        return digest_of("mynets", tmp_path / "mynets.py", function)
 
     return made
 
@@ -176,17 +176,14 @@ def test_packages_and_names_that_cannot_be_followed(digest, tmp_path: Path) -> N
     digests = set()
     for value in (1, 2):
         (tmp_path / "pack/b.py").write_text(f"def f():\n    return {value}\n")
-        digests.add(digest_of("pack.a", tmp_path / "pack/a.py", "tuned")[0])
+        digests.add(digest_of("pack.a", tmp_path / "pack/a.py", "tuned"))
     assert len(digests) == 2
     made = "globals()['tuned'] = lambda: {}\nX = {}\n"
     assert digest(made.format(1, 2)) != digest(made.format(1, 3))  # all of it, then
 
 
 def test_libraries_count_by_their_names_alone(digest) -> None:
-    file = Path(textwrap.__file__)
-    code, files = digest_of("textwrap", file, "dedent")
-    assert files == [file]
-    assert len(code) == 16
+    assert [part.file.name for part in parts_of("textwrap", Path(textwrap.__file__), "dedent")] == ["textwrap.py"]
 
 
 def test_a_folder_may_stand_before_the_module() -> None:
