@@ -20,6 +20,9 @@ def parquet_columns(path: Path) -> dict[str, Column]:
         if field.name in columns:
             raise BadValue(f"{path}: the column {field.name} occurs twice")
         columns[field.name] = _parquet_column(pa, path, file, field, count)
+        if pa.types.is_struct(field.type):  # an image of Hugging Face: bytes and path
+            texts = [child.name for child in field.type if pa.types.is_string(child.type)]
+            columns |= {f"{field.name}.{name}": _text_inside(pa, file, field.name, name, count) for name in texts}
     for name, texts in _our_names(path, file.schema_arrow.metadata or {}).items():
         columns[name] = Column((len(texts),), TEXT, "text", lambda texts=texts: np.array(texts, object))  # type: ignore[misc]
     return columns
@@ -57,6 +60,13 @@ def _parquet_column(pa: Any, path: Path, file: Any, field: Any, count: int) -> C
     if any(is_kind(kind) for is_kind in (*texts, types.is_binary, types.is_large_binary)):
         return Column((count,), TEXT, "text", lambda: np.array(read().to_pylist(), object))
     return Column((count,), OTHER, str(kind))
+
+
+def _text_inside(pa: Any, file: Any, name: str, child: str, count: int) -> Column:
+    def read() -> np.ndarray:
+        return np.array(pa.compute.struct_field(file.read([f"{name}.{child}"]).column(0), child).to_pylist(), object)
+
+    return Column((count,), TEXT, "text", read)
 
 
 def _is_number(types: Any, kind: Any) -> bool:

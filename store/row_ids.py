@@ -13,7 +13,8 @@ from store.values import as_texts, one_each
 IDS = (
     "ids", "id", "paths", "path", "image_paths", "image_path", "img_paths", "img_path", "filenames", "filename",
     "file_names", "file_name", "filepaths", "filepath", "file_paths", "file_path", "files", "file",
-    "image_ids", "image_id", "sample_ids", "sample_id", "image_names", "image_name", "keys", "key", "names", "name",
+    "image_ids", "image_id", "sample_ids", "sample_id", "image_names", "image_name", "image.path",
+    "keys", "key", "names", "name",
 )  # fmt: skip
 """What others call our arrays; the first that fits is taken."""
 """What others call the column, the surest first."""
@@ -60,7 +61,7 @@ def id_texts(path: Path, name: str, column: Column, count: int, splits: np.ndarr
     texts = as_texts(path, name, one_each(path, name, column, count))
     for row, text in enumerate(texts):
         if not text:
-            raise BadValue(f"{path}: row {row} has no {name}; every image needs its id")
+            raise BadValue(f"{path}: row {row} has no {name}; every image needs its id, or --ids {NO_IDS}")
         before = seen.setdefault(("" if splits is None else str(splits[row]), text), row)
         if before != row:
             raise BadValue(

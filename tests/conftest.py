@@ -16,6 +16,7 @@ from store.keys import FeatureKey
 from store.root import Root, open_root
 from store.samples import Samples, Targets
 from store.writer import FeatureWriter
+from tests.sweep import Sweep
 
 MakeSet = Callable[..., FeatureSet]
 
@@ -148,9 +149,11 @@ def s3_root(s3_server: S3Server, tmp_path: Path) -> Root:
 
 
 @pytest.fixture(scope="session")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where sweep_run.py has its store, for all who run cases."""
-    return tmp_path_factory.mktemp("swept")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
+    """`swept.run(cases)`: commands in forks over a small made store."""
+    made = Sweep(tmp_path_factory.mktemp("swept"))
+    yield made
+    made.close()
 
 
 @pytest.fixture(autouse=True, scope="session")

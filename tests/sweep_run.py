@@ -7,6 +7,7 @@ that what it removes or replaces is there again for the next. Run by test_flag_s
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -136,13 +137,17 @@ def main() -> None:
     known = json.loads(told.read_text())
     for name in MODULES:
         importlib.import_module(name)  # so that forks need not
+    gc.freeze()
+    os.chdir(folder)
     for line in sys.stdin:
         module, argv = json.loads(line)
-        shutil.copytree(made, here, copy_function=os.link)
+        if not here.exists():
+            shutil.copytree(made, here, copy_function=os.link)
         found = fork(module, [known.get(word, word) for word in argv], here)
-        os.chdir(folder)
-        shutil.rmtree(here)
+        if found["code"] != 2:  # what was refused has changed nothing
+            shutil.rmtree(here)
         print(json.dumps(found), flush=True)
+    shutil.rmtree(here, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from store.errors import UserError
-from tests.test_flag_sweep import BASES, ON, TOP, TRAIN, parser_of, run
+from tests.sweep import TOP, Sweep
+from tests.test_flag_sweep import BASES, ON, TRAIN, parser_of
 
 COMMAND = re.compile(r"python -m ((?:store|extract|probe|fewshot)\b[^`;\n()]*)")
 """A command in a text, to the end of the line or of the clause."""
@@ -140,8 +141,8 @@ def usage_error(words: list[str]) -> str:
     return ""
 
 
-def test_what_mistakes_advise_can_be_run(swept: Path) -> None:
-    found = run(MISTAKES, swept)
+def test_what_mistakes_advise_can_be_run(swept: Sweep) -> None:
+    found = swept.run(MISTAKES)
     assert [" ".join(case[1]) for case, result in found if "Traceback" in str(result["err"])] == []
     advised: dict[tuple[str, ...], str] = {}
     for (module, argv), result in found:
@@ -152,7 +153,7 @@ def test_what_mistakes_advise_can_be_run(swept: Path) -> None:
     assert {words: usage_error(list(words)) for words in advised if usage_error(list(words))} == {}
     generic = re.compile(r"\b(?:NAME|FOLDER|FILE|PATH|COLUMN|A,B)|\.\.\.|efficientnet|download")  # or too slow here
     concrete = [words for words in advised if not generic.search(" ".join(words))]
-    again = run([(words[0], list(words[1:])) for words in concrete], swept)
+    again = swept.run([(words[0], list(words[1:])) for words in concrete])
     fell = {
         words: result["err"] for words, (_, result) in zip(concrete, again, strict=True)
         if result["code"] not in (0, 2) or "Traceback" in str(result["err"]) or "all flags:" in str(result["err"])

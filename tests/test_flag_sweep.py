@@ -2,18 +2,14 @@
 
 import argparse
 import importlib
-import json
 import os
 import random
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
-TOP = Path(__file__).parents[1]
+from tests.sweep import TOP, Case, Found, Sweep
+
 ON = ["--dataset", "DATA", "--store", "store"]
 TRAIN = ["--dataset", "DATA", "--epochs", "1", "--batch", "8", "--image-size", "32", "--workers", "1", "--recipe",
          "small", "--backbones", "nets", "--store", "store"]  # fmt: skip
@@ -53,8 +49,7 @@ VALUES = ("", "-1", "0", "1", "nan", "inf", "1e308", "9" * 30, "9" * 5000, "x" *
           "{" * 40 + "}" * 40, "{0..999999999}", "x{", "../x", ",", "a=b:c:d", "*", "%s")  # fmt: skip
 MISSING = None
 """The flag without its value."""
-SAMPLE = 100
-Case = tuple[str, list[str]]
+SAMPLE = 60
 
 
 def parser_of(command: str) -> argparse.ArgumentParser:
@@ -92,27 +87,7 @@ def cases() -> list[Case]:
     return found
 
 
-def run(chosen: Sequence[Case], folder: Path, jobs: int = 1) -> list[tuple[Case, dict[str, object]]]:
-    """Each case with what came of it; what they run on is in `folder`, made there at the first time."""
-    if jobs > 1:
-        run([], folder)
-    env = {**os.environ, "PYTHONPATH": str(TOP), "OMP_NUM_THREADS": "1", "HOME": str(folder)}
-    command = [sys.executable, str(TOP / "tests" / "sweep_run.py"), str(folder)]
-    parts, runners = [chosen[i::jobs] for i in range(jobs)], []
-    for i, part in enumerate(parts):
-        asked, answers = folder / f"{i}.cases", folder / f"{i}.found"
-        asked.write_text("".join(json.dumps(case) + "\n" for case in part))
-        with asked.open() as stdin, answers.open("w") as stdout, (folder / f"{i}.log").open("w") as stderr:
-            runners.append(subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, env=env))
-    found: list[tuple[Case, dict[str, object]]] = []
-    for i, (runner, part) in enumerate(zip(runners, parts, strict=True)):
-        assert runner.wait() == 0, (folder / f"{i}.log").read_text()[-2000:]
-        lines = (folder / f"{i}.found").read_text().splitlines()
-        found += zip(part, map(json.loads, lines), strict=True)
-    return found
-
-
-def wrong(found: Sequence[tuple[Case, dict[str, object]]]) -> list[str]:
+def wrong(found: Found) -> list[str]:
     """What fell, one text each."""
     told = []
     for (module, argv), result in found:
@@ -137,12 +112,12 @@ def test_the_sweep_knows_every_command() -> None:
     assert {f"store {name}" for name in choices} == {command for command in BASES if command.startswith("store ")}
 
 
-def test_some_values_of_some_flags(swept: Path) -> None:
+def test_some_values_of_some_flags(swept: Sweep) -> None:
     every = cases()
     bases = [
         (command.split()[0], [*command.split()[1:], *base]) for command, several in BASES.items() for base in several
     ]
-    found = run([*bases, *random.Random(0).sample(every, SAMPLE)], swept)
+    found = swept.run([*bases, *random.Random(0).sample(every, SAMPLE)])
     plain = found[: len(bases)]
     codes = {" ".join([case[0], *case[1]]): result["err"] for case, result in plain if result["code"] != 0}
     assert codes == {}, "the commands that flags are added to run"
@@ -150,7 +125,7 @@ def test_some_values_of_some_flags(swept: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_value_of_every_flag(swept: Path) -> None:
-    found = run(cases(), swept, jobs=os.cpu_count() or 1)
+def test_every_value_of_every_flag(swept: Sweep) -> None:
+    found = swept.run(cases(), jobs=os.cpu_count() or 1)
     print(f"{len(found)} cases:", dict(Counter(result["code"] for _, result in found)))
     assert wrong(found) == []

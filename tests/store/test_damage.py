@@ -92,12 +92,14 @@ def test_every_damage_of_every_file(place, command) -> None:
 
 @pytest.mark.slow
 def test_a_bit_of_every_byte_of_the_metadata(place) -> None:
-    store = place[1]
+    backend, store = place[:2]
 
     def cases() -> Iterator[Case]:
         for path in damage.files(store):
             top, *rest = path.relative_to(store).parts
             if path.suffix not in ("", ".json") or (top in ("features", "samples") and "b" in rest):
+                continue
+            if backend == "hdf5" and top != "features":  # the rest is the same in both
                 continue
             size = path.stat().st_size
             command = {"records": "report"}.get(top, "export")

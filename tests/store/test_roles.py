@@ -180,6 +180,18 @@ def test_which_column_is_the_id(tmp_path, caplog) -> None:
     assert read_table(npz(tmp_path, labels=PATHS)).numbered, "labels are no ids, even where no two are the same"
 
 
+def test_images_of_hugging_face_are_named_by_their_path(tmp_path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    images = pa.array([{"bytes": b"\xff\xd8", "path": name} for name in PATHS])
+    assert read_table(parquet(tmp_path, image=images, label=[0, 1] * 3)).ids == PATHS
+    assert read_table(parquet(tmp_path, photo=images), ids="photo.path").ids == PATHS
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    nowhere = pa.array([{"bytes": b"\xff\xd8", "path": None}] * N, kind)
+    with pytest.raises(BadValue, match=r"row 0 has no image.path; every image needs its id, or --ids none"):
+        read_table(parquet(tmp_path, image=nowhere))
+    assert read_table(parquet(tmp_path, image=nowhere), ids="none").numbered
+
+
 def test_the_file_names_of_thingsvision_are_ids(tmp_path) -> None:
     np.save(tmp_path / "features.npy", X)
     (tmp_path / "file_names.txt").write_text("\ufeff" + "\n".join(PATHS) + "\n", encoding="utf-8")
