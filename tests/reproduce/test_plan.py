@@ -13,6 +13,7 @@ import claims
 import pictures
 import plan
 
+from store.braces import expand_braces
 from store.errors import BadValue
 
 CLI = {"extract": "extract.cli", "probe": "probe.cli", "fewshot": "fewshot.cli"}
@@ -26,10 +27,10 @@ def test_every_command_parses_and_uses_only_what_an_earlier_stage_makes(kind: st
         for command in stage:
             parser = importlib.import_module(CLI.get(command.module, command.module)).build_parser()
             options = vars(parser.parse_args(command.flags))
-            used = set(options.get("teachers") or ())
+            asked = [options.get("teachers")]
             if command.module in ("extract", "extract.finetune"):
-                asked = options["backbone"]
-                used |= set(asked) if command.module == "extract" else {name for parts in asked for name in parts}
+                asked += [options["backbone"]] if isinstance(options["backbone"], str) else options["backbone"]
+            used = {name for text in asked if text for name in expand_braces(text)}
             assert {name.partition("@")[0] for name in used} <= before
             made |= {options["name"]} if options.get("name") else set()
     assert len(made) > plan.NETS
