@@ -33,6 +33,10 @@ SYNTHESIS_EPOCHS = 2
 """Times those of a round."""
 
 
+MOST_ROUNDS = 1000
+"""Of discovery; the paper has two."""
+
+
 def build_parser() -> argparse.ArgumentParser:
     p = Parser(
         prog="python -m extract.bonsai",
@@ -61,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if rounds < 2:
         raise BadValue(f"--rounds {rounds}: at least 2; one round is python -m extract.pretrain")
+    if rounds > MOST_ROUNDS:
+        raise BadValue(f"--rounds: at most {MOST_ROUNDS}, each trains a network")
     if options["group"] or len(options["target"]) > 1:
         raise BadValue("extract.bonsai finds its groups itself and has one --target: leave out --group")
     arch, every = options["arch"], options["seed"]

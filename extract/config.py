@@ -12,6 +12,10 @@ DEFAULT_DATASET = "openmoji"
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
+MOST_VIEWS = 10_000
+"""The most that --views takes; the paper's protocols train on 9."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExtractConfig:
     backbone: tuple[str, ...]
@@ -64,6 +68,8 @@ class ExtractConfig:
         for name in ("batch_size", "workers", "views"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise BadValue(f"--{name.replace('_', '-')} is {value}, must be at least 1")
+        if self.views > MOST_VIEWS:
+            raise BadValue(f"--views: at most {MOST_VIEWS}, each is a pass over all images")
         if self.precision not in PRECISIONS:
             raise BadValue(f"--precision is {self.precision!r}; {', '.join(PRECISIONS)}")
         if self.compile not in ("auto", "on", "off"):

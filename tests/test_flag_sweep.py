@@ -50,6 +50,15 @@ VALUES = ("", "-1", "0", "1", "nan", "inf", "1e308", "9" * 30, "9" * 5000, "x" *
 MISSING = None
 """The flag without its value."""
 SAMPLE = 60
+ONCE = [
+    ("extract", [*BASES["extract"][0], f"--views={'9' * 30}"]),
+    ("extract.bonsai", [*BASES["extract.bonsai"][0], "--rounds=999999999"]),
+    ("probe", [*BASES["probe"][1], "--val=\udcff"]),
+    ("probe.report", [*BASES["probe.report"][0], "--html=\x1b[2J\r\n\t\x07"]),
+    ("store", ["ls", "--store=\x1b[2J\r\n\t\x07"]),
+    ("store", ["gc", "--yes", "--store=\udcff"]),
+]
+"""Cases that once ended in a traceback, in no end, or with a terminal's control characters on it."""
 
 
 def parser_of(command: str) -> argparse.ArgumentParser:
@@ -117,7 +126,7 @@ def test_some_values_of_some_flags(swept: Sweep) -> None:
     bases = [
         (command.split()[0], [*command.split()[1:], *base]) for command, several in BASES.items() for base in several
     ]
-    found = swept.run([*bases, *random.Random(0).sample(every, SAMPLE)])
+    found = swept.run([*bases, *ONCE, *random.Random(0).sample(every, SAMPLE)])
     plain = found[: len(bases)]
     codes = {" ".join([case[0], *case[1]]): result["err"] for case, result in plain if result["code"] != 0}
     assert codes == {}, "the commands that flags are added to run"

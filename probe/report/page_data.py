@@ -66,7 +66,7 @@ def table_data(lines: Sequence[Line]) -> dict[str, Any]:
 def _tells(column: Mapping[str, Any], lines: Sequence[Line]) -> bool:
     """Whether the column is worth its room: known of some line, and a text that lines can be told apart by."""
     values = (line.get(column["key"]) for line in lines)
-    if column["kind"] != "text" or column["key"] == "features":
+    if column["kind"] != "text" or column["key"] in ("features", "overlap"):
         return any(value is not None for value in values)
     first = next(values, None)
     return any(value != first for value in values)
