@@ -59,7 +59,7 @@ def read(path: str, pool: Pool) -> list[EpisodeSet]:
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         why = "" if "pickle" in str(error) else f": {error}"  # numpy's advice there is to load it unsafely
         raise FormatError(
-            f"{path} is not an episode file, as python -m fewshot --write-episodes FILE writes it{why}"
+            f"{path} is no episode file, as python -m fewshot --write-episodes FILE writes it{why}"
         ) from error
     if not known:
         raise FormatError(f"{path} has format {header['format']!r}; this version reads {FORMAT}")
