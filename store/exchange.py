@@ -15,13 +15,13 @@ from store.errors import BadFeatures, BadValue, UserError
 from store.features import FeatureSet
 from store.fingerprint import IMPORTED, Fingerprint
 from store.foreign import reading
+from store.foreign_table import Table, read_table
 from store.formats import PORTION
 from store.inventory import find_sets
 from store.joining import Part, parts
 from store.keys import FeatureKey, check_name, dataset_name, to_folder
 from store.listing import adopt
 from store.opening import remove_command
-from store.roles import Table, read_table
 from store.root import Root, check_room
 from store.runtime import Progress
 from store.sample_files import load_samples, samples_folder, save_samples

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from store.errors import BadValue
+from store.foreign_table import Table
 from store.id_forms import matching_forms
 from store.inventory import find_sets
 from store.keys import check_name, dataset_name
 from store.listing import is_retired, read_listing
-from store.roles import Table
 from store.root import Root, store_flag
 from store.sample_files import load_samples
 from store.samples import Samples, Targets

@@ -64,7 +64,7 @@ def test_a_pickle_in_a_head_is_refused(root) -> None:
 def test_what_the_head_was_trained_on_is_said(root, stored, capsys, caplog) -> None:
     row = row_of(capsys, "--features", "a", "--store", stored)
     assert "trained_on" not in predict_split(root, row["head"])
-    assert caplog.text == ""
+    assert not [one for one in caplog.records if one.levelname == "WARNING"]
     for split, count in (("train", 200), ("val", 60)):
         assert main(["--head", row["head"], "--store", stored, "--split", split, "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["trained_on"] == {f"openmoji/{split}": count}

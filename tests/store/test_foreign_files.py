@@ -16,7 +16,7 @@ from store.exchange import import_file
 from store.exporting import export_file
 from store.foreign import reading
 from store.foreign_files import READERS
-from store.roles import read_table
+from store.foreign_table import read_table
 
 SUFFIXES = list(READERS)
 X = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)

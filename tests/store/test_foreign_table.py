@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from store.errors import BadValue, UnknownName
-from store.roles import read_table
+from store.foreign_table import read_table
 
 N = 6
 X = np.arange(4.0 * N, dtype=np.float32).reshape(N, 4)
