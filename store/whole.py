@@ -35,6 +35,8 @@ def written_together(paths: Sequence[Path], stale: Sequence[Path] = ()) -> Itera
     two writings with it. `stale` files belong to the old last file, and go with it. Raises `BadValue`.
     """
     folder, last = paths[-1].parent, paths[-1]
+    if nameless := [path for path in paths if not path.name]:
+        raise BadValue(f"{str(nameless[0])!r} is no name of a file: give one")
     partials = [path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial") for path in paths]
     try:
         folder.mkdir(parents=True, exist_ok=True)
