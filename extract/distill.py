@@ -108,8 +108,8 @@ def _asked(options: dict[str, Any]) -> tuple[Lesson, list[TrainConfig]]:
             raise UnknownName(f"--{flag}", value, known, f"one of: {', '.join(known)}")
     for name in teachers:
         find_backbone(name, options["backbones"])
-    if not 0 < lesson.temperature < float("inf"):
-        raise BadValue(f"--temperature {lesson.temperature:g}: must be above 0")
+    if not 0 < lesson.temperature <= 1e6:  # its square weighs the loss
+        raise BadValue(f"--temperature {lesson.temperature:g}: must be above 0, and at most 1e+06")
     if lesson.heads and len(lesson.heads) != len(teachers):
         raise BadValue(f"--teacher-heads names {len(lesson.heads)} heads for {len(teachers)} teachers: one each")
     name, every = options.pop("name"), options.pop("seed")

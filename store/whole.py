@@ -26,6 +26,13 @@ def written(path: Path) -> Iterator[IO[bytes]]:
         yield file
 
 
+def _named(path: Path) -> Path:
+    """Raises `BadValue`: the path ends in no name."""
+    if not path.name:
+        raise BadValue(f"{str(path)!r} is no name of a file: give one")
+    return path
+
+
 @contextmanager
 def written_together(paths: Sequence[Path], stale: Sequence[Path] = ()) -> Iterator[Sequence[IO[bytes]]]:
     """Several files of one folder, of which the last is the one that is asked for: it is there only with its others.
@@ -35,7 +42,7 @@ def written_together(paths: Sequence[Path], stale: Sequence[Path] = ()) -> Itera
     two writings with it. `stale` files belong to the old last file, and go with it. Raises `BadValue`.
     """
     folder, last = paths[-1].parent, paths[-1]
-    partials = [path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial") for path in paths]
+    partials = [_named(path).with_name(f".{path.name}.{uuid.uuid4().hex}.partial") for path in paths]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path in paths:

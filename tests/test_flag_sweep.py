@@ -55,6 +55,8 @@ ONCE = [
     ("extract.bonsai", [*BASES["extract.bonsai"][0], "--rounds=999999999"]),
     ("probe", [*BASES["probe"][1], "--val=\udcff"]),
     ("probe.report", [*BASES["probe.report"][0], "--html=\x1b[2J\r\n\t\x07"]),
+    ("extract.distill", [*BASES["extract.distill"][0], "--temperature=1e308"]),
+    ("probe.report", [*BASES["probe.report"][0], "--html="]),
     ("store", ["ls", "--store=\x1b[2J\r\n\t\x07"]),
     ("store", ["gc", "--yes", "--store=\udcff"]),
 ]
