@@ -5,14 +5,16 @@ import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from store import inventory, removal, verify
-from store.errors import BadValue, MissingFeatures
+from store.errors import BadValue, FormatError, MissingFeatures
 from store.fingerprint import IMPORTED
 from store.inventory import COMMITTED, NEWER, WRITING, StoredSet
 from store.keys import dataset_name, user_path
+from store.listing import Listing, is_retired, read_listing
 from store.opening import import_command
 from store.root import Root, list_command, open_root
 from store.runtime import Progress
@@ -39,24 +41,41 @@ def ls(options: Namespace) -> int:
     if options.json:
         print(json.dumps([stored.to_json() for stored in found], indent=1))
     elif found:
-        print(_table(found))
+        print(_table(root, found))
     else:
         where = printable(root.url)
         print(f"nothing in {where}; `python -m extract --list` shows what can be extracted", file=sys.stderr)
     return 0
 
 
-def _table(found: Sequence[StoredSet]) -> str:
+def _table(root: Root, found: Sequence[StoredSet]) -> str:
     header = ["dataset", "split", "backbone", "fingerprint", "view", "N", "D", "size", "state"]
-    rows = []
+    rows, listings = [], {name: _listing(root, name) for name in {stored.key.dataset for stored in found}}
     for stored in found:
         part = f" {stored.blocks}/{stored.num_blocks}" if stored.num_blocks and stored.state != COMMITTED else ""
         key = stored.key
         rows.append([
             key.dataset, key.split, key.backbone, stored.fingerprint[:8], stored.view,
-            stored.num_samples or "-", stored.dim or "-", bytes_text(stored.bytes), stored.state + part,
+            stored.num_samples or "-", stored.dim or "-", bytes_text(stored.bytes),
+            stored.state + part + _not_of_today(stored, listings[key.dataset]),
         ])  # fmt: skip
     return text_table(header, rows)
+
+
+def _listing(root: Root, dataset: str) -> Listing | None:
+    with suppress(FormatError):  # `store verify` tells
+        return read_listing(root, dataset)
+    return None
+
+
+def _not_of_today(stored: StoredSet, listing: Listing | None) -> str:
+    """Why a committed set is not what its name means today: `store rm` may remove it."""
+    if not listing or not stored.manifest:
+        return ""
+    if is_retired(listing, stored.key.split):
+        return ", split gone"
+    present = listing.splits[stored.key.split]
+    return ", earlier samples" if present and stored.manifest.samples != present else ""
 
 
 def show(options: Namespace) -> int:
@@ -175,7 +194,7 @@ def rm(options: Namespace) -> int:
             )
     if not found:
         raise BadValue(f"nothing to remove in {root.url}: `{list_command(root.url)}` lists what is there")
-    print(_table(found), file=sys.stderr)
+    print(_table(root, found), file=sys.stderr)
     size = bytes_text(sum(stored.bytes for stored in found))
     if not _confirm(f"Remove these {len(found)} feature sets, {size}?", options.yes):
         print("nothing was removed", file=sys.stderr)

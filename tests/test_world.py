@@ -38,6 +38,7 @@ def test_a_renamed_split_is_trained_on_no_more(world: World, caplog: pytest.LogC
         world.probe("--val", "val")
     with pytest.raises(MissingFeatures, match="has no split 'val' any more"):
         world.call(fewshot.cli, "--features", "pixels", "--dataset", world.source, "--split", "val")
+    assert "committed, split gone" in world.call(store.cli, "ls", "val/*")
     world.advised(error)
     assert world.probe()["top1"] == row["top1"]
 

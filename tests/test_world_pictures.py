@@ -41,6 +41,8 @@ def test_images_that_were_added_go_through_the_network_alone(world: World) -> No
     assert world.extract(backbone=f"pixels,{NET}")["test"] == (1, 30)
     row = world.probe(features=f"pixels,{NET}")
     assert row["num_samples"] == 31
+    told = [line.rpartition("B  ")[2] for line in world.call(store.cli, "ls", "pixels").splitlines()[2:]]
+    assert sorted(told) == ["committed", "committed", "committed, earlier samples", "committed, earlier samples"]
     earlier = world.probe(features=f"pixels@{old}")
     assert earlier["num_samples"] == 31, "the fingerprint is one of train; of test it means what the same network made"
     with pytest.raises(MissingFeatures, match=r"no fingerprint of .* begins with 'abcd'; there is: pixels@"):
