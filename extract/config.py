@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from extract.datasets import default_data_root
 from extract.forward.taps import split_name
 from store.errors import BadValue
+from store.flags import check_number
 from store.root import default_root
 from store.runtime import default_workers
 
@@ -14,6 +15,10 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 MOST_VIEWS = 10_000
 """The most that --views takes; the paper's protocols train on 9."""
+
+
+MOST = 1_000_000
+"""The most images of a batch, decoding threads or views that a flag takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +71,8 @@ class ExtractConfig:
         if len(bases) > 1:
             raise BadValue(f"--weights is for one backbone, not {len(bases)}: {', '.join(bases)}")
         for name in ("batch_size", "workers", "views"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise BadValue(f"--{name.replace('_', '-')} is {value}, must be at least 1")
+            if (value := getattr(self, name)) is not None:
+                check_number(f"--{name.replace('_', '-')}", value, 1, MOST)
         if self.views > MOST_VIEWS:
             raise BadValue(f"--views: at most {MOST_VIEWS}, each is a pass over all images")
         if self.precision not in PRECISIONS:

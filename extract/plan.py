@@ -45,7 +45,10 @@ def plan(config: ExtractConfig) -> list[Planned]:
         for one in seen:
             writer = open_writer(root, config, images, one)
             missing = sum(len(writer.rows(block)) for block in writer.missing())
-            known = Stored(root, one.name, writer.fingerprint).likely(images.samples, missing) if missing else 0
+            known = 0
+            if missing:
+                stored = Stored(root, one.name, writer.fingerprint)
+                known = max(0, stored.likely(images.samples, missing) - images.changed)
             first = bool(missing) and (one.net, one.recipe) not in timed
             if first:
                 timed.add((one.net, one.recipe))

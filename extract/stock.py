@@ -1,6 +1,6 @@
 """What a dataset is today, for the store: its splits, their samples, and which pictures were replaced since."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from store.root import Root
 from store.sample_files import samples_folder, save_samples
 from store.samples import Samples
 from store.source import digest, file_hash, file_times, known_times, note_times, place
+from store.target_files import forget_columns
 from store.writer import CONTENT_BYTES
 
 
@@ -57,7 +58,7 @@ def as_stored(root: Root, images: Images) -> Images:
             changed.append([samples.ids[row], found.hex()])
     if not changed:
         return images
-    images = replace(images, samples=replace(samples, replaced=sha256_json(changed)))
+    images = replace(images, samples=replace(samples, replaced=sha256_json(changed)), changed=len(changed))
     if not _is_stored(root, images.samples):
         warn_once(
             f"{samples.dataset}/{samples.split}: {len(changed)} of {len(samples)} files hold other pictures than their "
@@ -84,7 +85,7 @@ def _seen(root: Root, samples: Samples) -> Iterator[tuple[float, np.ndarray]]:
                 told.add(manifest.content)
                 features = FeatureSet(root, f"{key.folder}/{fingerprint}", manifest)
                 yield (
-                    _time(manifest.provenance.get("created")),
+                    manifest.made_at,
                     features.content_hashes.view(np.uint8).reshape(len(samples), -1),
                 )
         for fingerprint in folders(root, key.folder):
@@ -104,16 +105,10 @@ def _half_seen(root: Root, folder: str, samples: Samples) -> Iterator[tuple[floa
         yield 0.0, hashes
 
 
-def _time(created: object) -> float:
-    try:
-        return datetime.fromisoformat(str(created)).timestamp()
-    except ValueError:
-        return 0.0
-
-
-def take_labels(root: Root, samples: Samples) -> bool:
-    """Make these targets those of the stored samples; False: they are not stored."""
+def take_labels(root: Root, samples: Samples, gone: Collection[str] = ()) -> bool:
+    """Make these targets those of the stored samples, without columns that are gone; False: they are not stored."""
     if stored := _is_stored(root, samples):
+        forget_columns(root, samples_folder(samples.dataset, samples.split, samples.id), gone)
         save_samples(root, samples)
     return stored
 
@@ -123,7 +118,8 @@ def _with(listing: Listing, images: Images) -> Listing:
     split, path, folders = images.samples.split, place(listing.source), dict(listing.folders)
     if path and images.top:
         folders[split] = images.top.relative_to(path if path.is_dir() else path.parent).as_posix()
-    return replace(listing, splits={**listing.splits, split: images.samples.id}, folders=folders)
+    splits, columns = {**listing.splits, split: images.samples.id}, tuple(images.samples.targets) if path else ()
+    return replace(listing, splits=splits, folders=folders, columns=columns)
 
 
 class Stock:
@@ -158,7 +154,9 @@ class Stock:
         for split in () if spec.splits else names:
             with suppress(UserError):  # one that is asked for says so when it is opened
                 images = as_stored(self._root, open_dataset(source, split, self._data_root, allow_absent=True))
-                take_labels(self._root, images.samples)
+                take_labels(
+                    self._root, images.samples, gone=set(old.columns if old else ()) - {*images.samples.targets}
+                )
                 listing = _with(listing, images)
         return listing
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from store import inventory, removal, verify
 from store.errors import BadValue, FormatError, MissingFeatures
 from store.fingerprint import IMPORTED
+from store.flags import check_number
 from store.inventory import COMMITTED, NEWER, WRITING, StoredSet
 from store.keys import dataset_name, user_path
 from store.listing import Listing, is_retired, read_listing
@@ -206,6 +207,7 @@ def rm(options: Namespace) -> int:
 
 
 def gc(options: Namespace) -> int:
+    check_number("--age", options.age, 0, 1e6)
     root, seconds = open_root(options.store), options.age * DAY_SECONDS
     found = removal.find_garbage(root, seconds)
     for key, why in found.left.items():

@@ -3,11 +3,12 @@
 import logging
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
-from store.errors import BadValue
+from store.errors import BadValue, MissingFeatures
 from store.foreign_table import Table
 from store.id_forms import matching_forms
 from store.inventory import find_sets
@@ -43,7 +44,11 @@ def present(root: Root, dataset: str) -> dict[str, Samples]:
             listed = listing is not None and listing.splits[found.key.split] == samples
             created = str(found.manifest.provenance.get("created", ""))
             newest[found.key.split] = max(newest.get(found.key.split, (False, "", "")), (listed, created, samples))
-    return {split: load_samples(root, dataset, split, samples) for split, (_, _, samples) in newest.items()}
+    lists: dict[str, Samples] = {}
+    for split, (_, _, samples_id) in newest.items():
+        with suppress(MissingFeatures):  # it was damaged, and taken away to be written again
+            lists[split] = load_samples(root, dataset, split, samples_id)
+    return lists
 
 
 def parts(root: Root, source: str, split: str | None, table: Table, *, partial: bool = False) -> list[Part]:

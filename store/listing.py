@@ -6,7 +6,7 @@ version) has every split that is stored.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
@@ -34,6 +34,8 @@ class Listing:
     folders: Mapping[str, str] = field(default_factory=dict)
     """Split -> where its sample ids begin, below the list's or the source's own folder; only of files."""
     created: str = ""
+    columns: Sequence[str] = ()
+    """The target columns of a list or folder: what it has no more is taken out of the store; imported ones stay."""
     format: int = FORMAT
 
 
@@ -53,7 +55,7 @@ def read_listing(root: Root, dataset: str) -> Listing | None:
         claimed = values.pop("sha256")
         if values["format"] > FORMAT:
             raise NewerFormat(f"{where} has format {values['format']}, this version reads up to {FORMAT}")
-        listing = Listing(**values)
+        listing = Listing(**{**values, "columns": tuple(values.get("columns", ()))})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, NewerFormat):
             raise
@@ -87,6 +89,7 @@ def write_listing(root: Root, listing: Listing) -> None:
         "digest": listing.digest,
         "splits": dict(listing.splits),
         "folders": dict(listing.folders),
+        "columns": list(listing.columns),
         "created": listing.created,
     }
     root.put(listing_key(listing.dataset), json.dumps({**values, "sha256": sha256_json(values)}, indent=1).encode())

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from typing import Any
 
 from store.errors import FormatError, NewerFormat
@@ -48,6 +49,14 @@ class Manifest:
     @property
     def key(self) -> FeatureKey:
         return FeatureKey(self.dataset, self.split, self.backbone)
+
+    @property
+    def made_at(self) -> float:
+        """When the set was committed, seconds since 1970; 0 where it does not tell."""
+        try:
+            return datetime.fromisoformat(str(self.provenance.get("created"))).timestamp()
+        except ValueError:
+            return 0.0
 
     @property
     def num_blocks(self) -> int:

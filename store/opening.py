@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +15,8 @@ from store.keys import FeatureKey, dataset_name, to_folder
 from store.listing import Listing, is_retired, read_listing
 from store.manifest import Manifest
 from store.root import Root, store_flag
+
+log = logging.getLogger("store")
 
 PLACES = ("data_root", "weights", "weights_root", "backbones")
 """Flags of `extract` that a manifest's provenance may tell."""
@@ -40,7 +43,8 @@ def find_set(root: Root, listing: Listing | None, dataset: str, split: str, name
     if picked:
         key = FeatureKey(key.dataset, split, base)
         every = {fp: m for fp, m in candidates(root, key).items() if m.parts["recipe"].get("view", 0) == view}
-        found = {fp: m for fp, m in every.items() if fp.startswith(prefix)} or _like(root, key, prefix, every)
+        found = {fp: m for fp, m in every.items() if fp.startswith(prefix)}
+        found = found or _of_its_time(_like(root, key, prefix, every), _named(root, key, prefix), listing)
         if every and not found:
             have = ", ".join(f"{base}@{fp[:8]}" for fp in every)
             raise MissingFeatures(f"no fingerprint of {key} in {root.url} begins with {prefix!r}; there is: {have}")
@@ -56,7 +60,33 @@ def find_set(root: Root, listing: Listing | None, dataset: str, split: str, name
     if len(found) > 1:
         raise AmbiguousFeatures(_what_differs(root, key, found))
     ((fingerprint, manifest),) = found.items()
+    if picked and present and manifest.samples != present:
+        log.warning(
+            "%s of %s/%s: its samples are earlier ones, of %s",
+            name,
+            key.dataset,
+            split,
+            manifest.provenance.get("created"),
+        )
     return FeatureSet(root, f"{key.folder}/{fingerprint}", manifest)
+
+
+def _named(root: Root, key: FeatureKey, prefix: str) -> list[Manifest]:
+    """The sets of any split whose fingerprint begins so."""
+    found: list[Manifest] = []
+    for split in subfolders(root, f"features/{to_folder(key.dataset)}"):
+        there = candidates(root, FeatureKey(key.dataset, split, key.backbone))
+        found += [m for fp, m in there.items() if fp.startswith(prefix)]
+    return found
+
+
+def _of_its_time(found: dict[str, Manifest], named: Sequence[Manifest], listing: Listing | None) -> dict[str, Manifest]:
+    """Those made nearest to a set of earlier samples: never what was in one split then with what is in another now."""
+    earlier = [m for m in named if listing and listing.splits.get(m.split) != m.samples]
+    if len(found) < 2 or not earlier:
+        return found
+    far = {fp: min(abs(m.made_at - one.made_at) for one in earlier) for fp, m in found.items()}
+    return {fp: m for fp, m in found.items() if far[fp] == min(far.values())}
 
 
 def _like(root: Root, key: FeatureKey, prefix: str, every: dict[str, Manifest]) -> dict[str, Manifest]:
@@ -64,10 +94,7 @@ def _like(root: Root, key: FeatureKey, prefix: str, every: dict[str, Manifest]) 
 
     Those of a precision class of their own only where there is no other.
     """
-    parts: list[Mapping[str, Any]] = []
-    for split in subfolders(root, f"features/{to_folder(key.dataset)}"):
-        there = candidates(root, FeatureKey(key.dataset, split, key.backbone))
-        parts += [m.parts for fp, m in there.items() if fp.startswith(prefix)]
+    parts = [manifest.parts for manifest in _named(root, key, prefix)]
     imported = all(one["architecture"] == IMPORTED for one in parts)  # each split comes from a file of its own
     for apart in (("samples",), ("samples", "precision"), *([("samples", "weights")] if imported else [])):
         wanted = [_without(one, apart) for one in parts]
@@ -100,8 +127,8 @@ def _earlier(root: Root, key: FeatureKey, found: Mapping[str, Manifest], view: i
         )
     return (
         f"{key.dataset}/{key.split} lists other samples now than when {key} was extracted. Extract them, only new "
-        f"images go through the network: {_extract_command(root, key, view, dataset)}; or name the earlier samples: "
-        f"{named}"
+        f"images go through the network: {_extract_command(root, key, view, dataset, every=True)}; or name the earlier "
+        f"samples: {named}"
     )
 
 
@@ -127,10 +154,11 @@ def remove_command(root: Root, pattern: str) -> str:
     return f"python -m store rm {shlex.quote(pattern)} --yes{store_flag(root)}"
 
 
-def _extract_command(root: Root, key: FeatureKey, view: int, dataset: str) -> str:
+def _extract_command(root: Root, key: FeatureKey, view: int, dataset: str, *, every: bool = False) -> str:
+    """The command that makes a set, or with `every` those of all splits."""
     views = f" --views {view + 1}" if view else ""
     places = "".join(f" --{name.replace('_', '-')} {shlex.quote(where)}" for name, where in _places(root, key).items())
-    what = f"--backbone {key.backbone} --dataset {shlex.quote(dataset)} --split {key.split}"
+    what = f"--backbone {key.backbone} --dataset {shlex.quote(dataset)}{'' if every else f' --split {key.split}'}"
     return f"python -m extract {what}{views}{places}{store_flag(root)}"
 
 

@@ -130,7 +130,7 @@ class ResultsRoot:
 def open_for_results(store: str | None, records: str | None) -> ResultsRoot:
     """The store that a run reads features from, which keeps its results too, or in the store `records` if given."""
     features = open_root(store)
-    return ResultsRoot(features, open_root(records) if records else features)
+    return ResultsRoot(features, features if records is None else open_root(records))
 
 
 def _is_result(key: str) -> bool:

@@ -73,7 +73,7 @@ class Root(Protocol):
 
 
 def default_root() -> str:
-    return os.environ.get("FEATURE_STORE", DEFAULT_ROOT)
+    return os.environ.get("FEATURE_STORE") or DEFAULT_ROOT
 
 
 def list_command(store: str | None) -> str:
@@ -95,7 +95,9 @@ def repair_advice(root: Root) -> str:
 
 def open_root(url: str | Path | None = None) -> Root:
     """Open a store by path or `s3://bucket/prefix`; None takes $FEATURE_STORE or data/features. Creates nothing."""
-    url = str(url or default_root())
+    url = default_root() if url is None else str(url)
+    if not url:
+        raise BadValue("the store's address is empty: give a folder or s3://bucket/prefix, or leave --store out")
     if url.startswith("s3://"):
         from store.s3 import S3Root
 

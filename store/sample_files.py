@@ -200,7 +200,9 @@ def load_samples(root: Root, dataset: str, split: str, samples_id: str) -> Store
     try:
         header = parse_json(root.get(f"{below}/samples.json"))
     except FileNotFoundError:
-        raise MissingFeatures(f"{root.url}/{below} is missing: run the extract command again to write it") from None
+        raise MissingFeatures(
+            f"{root.url}/{below} is missing: run the command that made it again, extract or store import"
+        ) from None
     except ValueError:
         header = None
     if not isinstance(header, dict) or header.get("format") != 1:

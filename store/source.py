@@ -144,7 +144,8 @@ def _changed_pictures(root: Root, source: str, listing: Listing, splits: Mapping
         if samples.dataset != listing.dataset or listing.splits.get(split) != samples.id:
             continue
         top = (path if path.is_dir() else path.parent) / listing.folders.get(split, "")
-        changed = replaced_rows(root, top, samples, contents(x, np.arange(len(x))), _kept(x))
+        since = min(part.manifest.made_at for part in x.parts)
+        changed = replaced_rows(root, top, samples, contents(x, np.arange(len(x))), _kept(x), since)
         if changed:
             names = ",".join(dict.fromkeys(p.manifest.backbone for p in x.parts if not _is_imported(p.manifest)))
             mend = f"python -m extract --backbone {names}" if names else "python -m extract --relabel"
@@ -164,18 +165,21 @@ def _is_imported(manifest: object) -> bool:
     return bool(getattr(manifest, "parts", {}).get("architecture") == IMPORTED)
 
 
-def replaced_rows(root: Root, top: Path, samples: Samples, hashes_n: np.ndarray, rows_n: np.ndarray) -> list[int]:
+def replaced_rows(
+    root: Root, top: Path, samples: Samples, hashes_n: np.ndarray, rows_n: np.ndarray, since: float
+) -> list[int]:
     """Rows whose file below `top` holds other bytes than its content hash says, ascending.
 
     Args:
         hashes_n: (n,) void of 16 bytes, zeros where no image was seen.
         rows_n: (n,) the rows of `samples` that they belong to.
+        since: seconds since 1970; where nobody noted the times, files that changed later are read.
     A file that is not there, or leads out of `top`, is not compared. Where all are the same, their times are noted, so
     that they need not be read again.
     """
     known, now = known_times(root, samples), file_times(top, samples)
     if known is None:
-        return []
+        known = np.where(now > since * 1e9, -1, now)
     seen = hashes_n.view(np.uint8).reshape(len(hashes_n), -1).any(axis=1)
     others = np.flatnonzero(seen & (now[rows_n] != known[rows_n]) & (now[rows_n] >= 0)).tolist()
     if len(others) >= MANY:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 
 from store.columns import load_column, save_column
@@ -94,6 +94,18 @@ def note_columns(root: Root, folder: str, names: Iterable[str]) -> None:
         known = []
     if not set(names) <= set(known):
         root.put(f"{folder}/columns.json", json.dumps(sorted({*known, *names})).encode())
+
+
+def forget_columns(root: Root, folder: str, names: Collection[str]) -> None:
+    """Remove target columns that their source has no more."""
+    known = _noted(root, folder)
+    gone = [name for name in names if root.list(f"{folder}/targets/{to_folder(name)}")]
+    if gone:
+        root.put(f"{folder}/columns.json", json.dumps(sorted({*known} - {*gone})).encode())
+    for name in gone:
+        root.remove(f"{folder}/targets/{to_folder(name)}/current")
+        root.remove(f"{folder}/targets/{to_folder(name)}")
+        log.warning("%s: column %s is no longer in the list, and is taken out", from_folder(folder), name)
 
 
 def _noted(root: Root, folder: str) -> list[str]:

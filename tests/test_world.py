@@ -171,3 +171,21 @@ def test_another_test_dataset_is_compared_too(world: World, tmp_path: Path, caps
     other.noise("test/a/later.bmp")
     with pytest.raises(SamplesMismatch, match=f"{other.source} has other files"):
         world.probe("--test-dataset", other.source)
+
+
+def test_a_column_that_the_list_has_no_more_is_taken_out(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.split("all", 8)
+    rows = [(f"all/{name}/{i}.bmp", name, "test" if i < 3 else "train") for name in "abc" for i in range(8)]
+    world.listed([(path, label, f"{split},h{i % 2},u{i % 3}") for i, (path, label, split) in enumerate(rows)])
+    path = world.images / "list.csv"
+    path.write_text(path.read_text().replace("label,split", "label,split,hospital,unit"))
+    world.extract()
+    with pytest.raises(BadValue, match="are of a unit that"):
+        world.probe("--target", "hospital")
+    world.listed(rows)
+    world.relabel()
+    assert "column unit is no longer in the list, and is taken out" in caplog.text
+    assert world.probe()["num_classes"] == 3
+    with pytest.raises(BadValue, match=r"unknown target column .*'hospital'; there are: label"):
+        world.probe("--target", "hospital")
+    assert store.cli.main(["verify", "--store", str(world.store)]) == 0

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -145,3 +146,38 @@ def test_a_picture_replaced_in_a_split_folder_of_another_name(world: World) -> N
         world.probe()
     assert world.extract() == {"train": (0, 0), "val": (1, 17), "test": (0, 0)}
     world.probe()
+
+
+def test_a_store_that_noted_no_times_is_compared_too(world: World) -> None:
+    world.split("train", 6)
+    world.split("test", 6)
+    world.extract()
+    for path in world.store.glob("samples/*/*/*/times"):
+        path.unlink()
+    world.probe()
+    time.sleep(1.1)  # a manifest tells its time in seconds
+    world.noise("test/a/1.bmp")
+    with pytest.raises(SamplesMismatch, match=r"1 of 18 images of .*/test are other pictures"):
+        world.probe()
+    out = world.call(extract.cli, "--backbone", "pixels", "--dataset", world.source, "--dry-run", "--json")
+    assert [(row["missing"], row["known"]) for row in json.loads(out)] == [(0, 0), (18, 17)]
+
+
+def test_a_fingerprint_of_earlier_pictures_means_those_of_every_split(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.split("train", 6)
+    world.split("test", 5)
+    world.extract()
+    old = world.probe()["record"]
+    time.sleep(1.1)  # a manifest tells its time in seconds
+    for path in world.images.rglob("*.bmp"):
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    assert world.extract() == {"train": (18, 0), "test": (15, 0)}
+    record = json.loads((next(world.store.rglob(f"*{old}*"))).read_text())
+    fingerprints = {one["split"]: one["fingerprint"] for one in record["features"]}
+    world.probe(features=f"pixels@{fingerprints['train'][:8]}")
+    newest = max(world.store.glob("records/probe/*.json"), key=lambda path: path.stat().st_mtime_ns)
+    used = {one["split"]: one["fingerprint"] for one in json.loads(newest.read_text())["features"]}
+    assert used == fingerprints
+    assert "its samples are earlier ones" in caplog.text

@@ -29,6 +29,8 @@ class Images:
     """The folder that holds these files and nothing of other datasets: its further images are too many."""
     times: np.ndarray | None = None
     """(N,) int64: when the files changed last, as of when they were compared with what is stored."""
+    changed: int = 0
+    """How many hold other pictures than what is stored under their names."""
 
 
 def hashed_split(sample: str) -> str:

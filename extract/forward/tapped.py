@@ -17,6 +17,8 @@ class Tapped(nn.Module):
 
     def __init__(self, net: nn.Module, taps: Sequence[Tap]) -> None:
         super().__init__()
+        if isinstance(net, torch.jit.ScriptModule):
+            raise BadValue("a ScriptModule shows none of its layers: name it without a layer or pooling")
         self.net, self.taps = net, tuple(taps)
         self._found: dict[Tap, Tensor] = {}
         self._hooks = [

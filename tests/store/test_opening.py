@@ -38,7 +38,7 @@ def test_the_present_samples_are_meant(root: Root) -> None:
     assert open_set(root, "toy", "train", "a").shape == (5, 2)
     assert open_set(root, "toy", "train", f"a@{old.fingerprint.hex[:6]}").shape == (4, 2)
     write_listing(root, Listing("toy", "toy", "", {"train": "f" * 64}))
-    with pytest.raises(MissingFeatures, match=r"only new images go .* --backbone a --dataset toy --split train"):
+    with pytest.raises(MissingFeatures, match=r"only new images go .* --backbone a --dataset toy --store"):
         open_set(root, "toy", "train", "a")
 
 

@@ -114,7 +114,7 @@ def test_names_of_columns_stay_in_their_folder(root) -> None:
 
 
 def test_samples_that_are_not_there_or_newer(root) -> None:
-    with pytest.raises(MissingFeatures, match="is missing: run the extract command again"):
+    with pytest.raises(MissingFeatures, match="is missing: run the command that made it again"):
         load_samples(root, "toy", "train", "0" * 64)
     listed = made()
     save_samples(root, listed)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -62,16 +63,17 @@ def test_only_files_of_another_time_are_read(root: Root, tmp_path: Path, monkeyp
     samples = Samples("toy", "train", ["cat/1.png", "dog/2.png"], np.array([15, 15]))
     hashes = np.array([content_hash(f"train/{name}".encode()) for name in samples.ids], "V16")
     assert known_times(root, samples) is None
-    assert replaced_rows(root, top, samples, hashes, np.arange(2)) == [], "nobody noted any time"
+    later = time.time() + 9
+    assert replaced_rows(root, top, samples, hashes, np.arange(2), later) == [], "no file is newer than the set"
     note_times(root, samples, file_times(top, samples))
     read = []
     monkeypatch.setattr("store.source.file_hash", lambda top, name: read.append(name) or file_hash(top, name))
-    assert replaced_rows(root, top, samples, hashes, np.arange(2)) == []
+    assert replaced_rows(root, top, samples, hashes, np.arange(2), 0.0) == []
     assert read == []
     (top / "cat/1.png").write_bytes(b"train/cat/1.png")
     (top / "dog/2.png").write_bytes(b"train/dog/3.png")
-    assert replaced_rows(root, top, samples, hashes, np.arange(2)) == [1]
+    assert replaced_rows(root, top, samples, hashes, np.arange(2), 0.0) == [1]
     assert read == ["cat/1.png", "dog/2.png"]
-    assert replaced_rows(root, top, samples, hashes[1:], np.array([1])) == [1], "one row was left out"
+    assert replaced_rows(root, top, samples, hashes[1:], np.array([1]), 0.0) == [1], "one row was left out"
     root.put(f"samples/toy/train/{samples.id}/times", b"damaged")
     assert known_times(root, samples) is None
