@@ -26,6 +26,7 @@ from store.root import Root, check_room
 from store.runtime import Progress
 from store.sample_files import load_samples, samples_folder, save_samples
 from store.samples import Samples, Targets
+from store.target_files import StoredTargets
 from store.target_kinds import warn_of_no_classes
 from store.writer import CONTENT_BYTES, DTYPES, FeatureWriter
 
@@ -181,7 +182,7 @@ def _with_targets(root: Root, part: Part, table: Table, *, relabel: bool) -> Sam
         if root.size(f"{where}/targets/{to_folder(name)}/current") is None:  # new, or left by a killed import
             changed[name] = column
             continue
-        theirs = load_samples(root, samples.dataset, samples.split, samples.id).targets[name]
+        theirs = StoredTargets(root, where, len(samples))[name]  # the list itself may be gone, to be written again
         differ = _differing(column, theirs, nameless=name in table.nameless)
         if len(differ) and not relabel:
             row = int(differ[0])

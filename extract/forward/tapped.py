@@ -17,8 +17,6 @@ class Tapped(nn.Module):
 
     def __init__(self, net: nn.Module, taps: Sequence[Tap]) -> None:
         super().__init__()
-        if isinstance(net, torch.jit.ScriptModule):
-            raise BadValue("a ScriptModule shows none of its layers: name it without a layer or pooling")
         self.net, self.taps = net, tuple(taps)
         self._found: dict[Tap, Tensor] = {}
         self._hooks = [
@@ -112,6 +110,8 @@ def resolve(name: str, net: nn.Module, taps: Sequence[Tap], size: tuple[int, int
 
     Raises: UnknownName: no such layer, or one that does not run. BadValue: a layer that cannot be pooled.
     """
+    if any(isinstance(module, torch.jit.ScriptModule) for module in net.modules()):
+        raise BadValue(f"{name}: a ScriptModule shows none of its layers: name it without a layer or pooling")
     outputs: dict[str, Any] = {}
     layers = {module: layer for layer, module in net.named_modules() if layer}
 

@@ -276,3 +276,21 @@ def test_rows_are_put_into_the_order_of_the_samples_that_are_there(root, make_se
     np.savez(tmp_path / "short.npz", features=X, ids=ids[order][:20], labels=labels)
     with pytest.raises(BadValue, match=r"ids has the shape \(20,\), but there are 50 rows"):
         take(root, tmp_path / "short.npz")
+
+
+def test_a_list_that_was_damaged_and_taken_away_is_written_again(root, tmp_path, capsys) -> None:
+    names = [f"i{row}" for row in range(20)]
+    splits = ["train" if row % 2 else "test" for row in range(20)]
+    np.savez(
+        tmp_path / "k.npz", features=np.eye(20, dtype=np.float32), ids=names, labels=np.arange(20) % 3, split=splits
+    )
+    import_file(root, tmp_path / "k.npz", "kk", "b")
+    (path,) = root.folder.glob("samples/kk/train/*/ids/c.0")
+    data = bytearray(path.read_bytes())
+    data[3] ^= 1
+    path.write_bytes(data)
+    main(["verify", "--repair", "--store", root.url])
+    assert "store import FILE --backbone b --dataset kk --split train" in capsys.readouterr().out
+    import_file(root, tmp_path / "k.npz", "kk", "b", "train")
+    assert main(["verify", "--store", root.url]) == 0
+    assert list(open_features(root, "kk", "train", "b").samples.ids) == names[1::2]
