@@ -225,7 +225,7 @@ def test_the_hdf5_backend_holds_the_same(pictures: Path, tmp_path: Path) -> None
         (["--backbone", "pixels", "--dataset", "openmoij"], "unknown dataset 'openmoij'; nearest: openmoji"),
         (["--backbone", "pixels", "--dataset", "folder:/no/such"], "/no/such does not exist"),
         (["--backbone", "pixels", "--split", "trian"], "unknown split of openmoji 'trian'; nearest: train"),
-        (["--backbone", "pixels", "--batch-size", "0"], "--batch-size is 0, must be at least 1"),
+        (["--backbone", "pixels", "--batch-size", "0"], "--batch-size 0: at least 1, at most 1e+06"),
         (["--backbone", "pixels", "--precision", "int8"], "--precision is 'int8'; auto, fp32, bf16, fp16"),
         (["--backbone", "pixels", "--backend", "hdf6"], "unknown backend 'hdf6'; nearest: hdf5; there are: zarr, hdf5"),
         (["--backbone", "pixels", "--dtype", "int8"], "--dtype is 'int8'; float16 or float32"),
