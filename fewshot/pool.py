@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from store.concat import Concat, open_features
-from store.listing import USUAL, stored_splits
+from store.habits import SPLITS
+from store.listing import stored_splits
 from store.root import Root
 from store.samples import Samples, Targets
 from store.source import check_source
@@ -20,7 +21,7 @@ def default_splits(root: Root, dataset: str) -> tuple[str, ...]:
     stored = stored_splits(root, dataset)
     if "novel" in stored:
         return ("novel",)
-    return tuple(split for split in stored if split in USUAL) or tuple(stored) or USUAL
+    return tuple(split for split in stored if split in SPLITS) or tuple(stored) or SPLITS
 
 
 @dataclass(frozen=True, eq=False)

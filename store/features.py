@@ -45,11 +45,7 @@ class FeatureSet:
     @cached_property
     def samples(self) -> Samples:
         samples = load_samples(self.root, self.manifest.dataset, self.manifest.split, self.manifest.samples)
-        if len(samples) != self.shape[0]:
-            raise FormatError(
-                f"{self.root.url}/{self.folder}: the manifest says {self.shape[0]} samples, their list has "
-                f"{len(samples)}; run {repair_advice(self.root)}"
-            )
+        self._check_rows("the list of samples", len(samples))
         return samples
 
     @cached_property
@@ -80,11 +76,7 @@ class FeatureSet:
     def content(self) -> Blocks:
         """(N, 16) uint8: the hash of each image's bytes."""
         hashes = zarr_blocks.open_blocks(self.root, f"{self.folder}/content")
-        if hashes.shape[:1] != self.shape[:1]:
-            raise FormatError(
-                f"{self.root.url}/{self.folder}/content has {hashes.shape[0]} rows, the manifest says {self.shape[0]}; "
-                f"run {repair_advice(self.root)}"
-            )
+        self._check_rows("content", hashes.shape[0])
         return hashes
 
     @cached_property
@@ -101,6 +93,13 @@ class FeatureSet:
         """Raise `DamagedFeatures` if the SHA-256 over all rows of `content` is not that of the manifest."""
         if digest != self.manifest.content:
             raise self._damaged("content")
+
+    def _check_rows(self, what: str, count: int) -> None:
+        if count != self.shape[0]:
+            raise FormatError(
+                f"{self.root.url}/{self.folder}: {what} has {count} rows, the manifest says {self.shape[0]}; "
+                f"run {repair_advice(self.root)}"
+            )
 
     def _damaged(self, what: str) -> DamagedFeatures:
         return DamagedFeatures(

@@ -12,12 +12,12 @@ from pathlib import PurePosixPath
 
 from store.errors import FormatError, NewerFormat
 from store.fingerprint import sha256_json
+from store.habits import SPLITS
 from store.json_text import parse_json
 from store.keys import dataset_name, from_folder, is_hash, to_folder
 from store.root import Root
 
 FORMAT = 1
-USUAL = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def stored_splits(root: Root, dataset: str) -> list[str]:
     below = root.list(f"features/{to_folder(name)}")
     stored = sorted(from_folder(split) for split, size in below.items() if size is None)
     present = [split for split in stored if listing is None or split in listing.splits]
-    return [split for split in USUAL if split in present] + [split for split in present if split not in USUAL]
+    return [split for split in SPLITS if split in present] + [split for split in present if split not in SPLITS]
 
 
 def is_retired(listing: Listing | None, split: str) -> bool:

@@ -86,7 +86,9 @@ def _of_its_time(found: dict[str, Manifest], named: Sequence[Manifest], listing:
     if len(found) < 2 or not earlier:
         return found
     far = {fp: min(abs(m.made_at - one.made_at) for one in earlier) for fp, m in found.items()}
-    return {fp: m for fp, m in found.items() if far[fp] == min(far.values())}
+    near = {fp: m for fp, m in found.items() if far[fp] == min(far.values())}
+    then = {fp: m for fp, m in near.items() if listing and listing.splits.get(m.split) != m.samples}
+    return then or near  # times are in whole seconds: of equal ones, what is not of today
 
 
 def _like(root: Root, key: FeatureKey, prefix: str, every: dict[str, Manifest]) -> dict[str, Manifest]:

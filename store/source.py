@@ -147,22 +147,21 @@ def _changed_pictures(root: Root, source: str, listing: Listing, splits: Mapping
         since = min(part.manifest.made_at for part in x.parts)
         changed = replaced_rows(root, top, samples, contents(x, np.arange(len(x))), _kept(x), since)
         if changed:
-            names = ",".join(dict.fromkeys(p.manifest.backbone for p in x.parts if not _is_imported(p.manifest)))
-            mend = f"python -m extract --backbone {names}" if names else "python -m extract --relabel"
+            manifests = [part.manifest for part in x.parts]
+            extracted = dict.fromkeys(m.backbone for m in manifests if m.parts["architecture"] != IMPORTED)
+            names = ",".join(extracted)
+            command = f"python -m extract --backbone {names} --dataset {shlex.quote(source)}{store_flag(root)}"
             return (
                 f"{len(changed)} of {len(samples)} images of {listing.dataset}/{split} are other pictures than those "
-                f"that were extracted, first {samples.ids[changed[0]]!r}. Extract again, only they go through the "
-                f"network: {mend} --dataset {shlex.quote(source)}{store_flag(root)}"
-            )
+                f"that these features are of, first {samples.ids[changed[0]]!r}. "
+                + (f"Extract again, only they go through the network: {command}" if names else
+                   f"Take that over, {relabel_command(root, source)}; then import features of the present pictures")
+            )  # fmt: skip
     return ""
 
 
 def _kept(x: Concat) -> np.ndarray:
     return np.arange(len(x)) if x.rows is None else x.rows
-
-
-def _is_imported(manifest: object) -> bool:
-    return bool(getattr(manifest, "parts", {}).get("architecture") == IMPORTED)
 
 
 def replaced_rows(
